@@ -1,0 +1,128 @@
+"""The contract of the event log, and the positions in it.
+
+The log is the truth: everything else (numbering, buffers, archive, view rows) can be computed from it again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from aggregations.event import Event
+
+Position = dict[str, int]
+"""Where in the log: for each partition the sequence of its last chunk (from 1; a partition without chunk is absent)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Events appended together, in one atomic write. `received_at` is in milliseconds."""
+
+    partition: str
+    sequence: int
+    received_at: int
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class VisitSpan:
+    """A visit as the numbering knows it: first and last occurrence in ms, and the n of "nth visit of this visitor"."""
+
+    number: int
+    ordinal: int
+    first_at: int
+    last_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that was not accepted: why, and the payload as it came."""
+
+    hub: str
+    code: str
+    detail: str
+    payload: bytes
+    received_at: int
+
+
+class LogGap(Exception):
+    """A chunk is missing between two that are there; reading stops before the gap."""
+
+
+class LogBusy(Exception):
+    """The log could not be written in time; nothing was written, and the caller may try again."""
+
+
+class LogWriter(ABC):
+    """One open append. All its writes become visible and durable together, or not at all."""
+
+    @abstractmethod
+    def is_current(self, sequence: int) -> bool:
+        """True where the partition's last chunk is `sequence`: nobody else has appended since."""
+
+    @abstractmethod
+    def claim_ids(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Claim (hub, event id) pairs; returns those that were claimed before this append."""
+
+    @abstractmethod
+    def visitors(self, keys: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], int]:
+        """The numbers of known (hub, visitor key) pairs; unknown ones are absent."""
+
+    @abstractmethod
+    def last_numbers(self, hubs: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """For each hub the highest visitor number and the highest visit number given so far (0 where none)."""
+
+    @abstractmethod
+    def visits(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[bytes, VisitSpan]]:
+        """For each (hub, visitor number) its visits by visit key."""
+
+    @abstractmethod
+    def save_numbering(
+        self,
+        visitors: Sequence[tuple[str, bytes, int]],
+        visits: Sequence[tuple[str, int, bytes, VisitSpan]],
+    ) -> None:
+        """Write new visitors (hub, key, number) and new or longer visits (hub, visitor, key, span)."""
+
+    @abstractmethod
+    def append(self, events: Sequence[Event], received_at: int) -> int:
+        """Append one chunk; returns its sequence. Raises on a sequence that another writer took (fencing)."""
+
+    @abstractmethod
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        """Keep rejected events in the inbox."""
+
+
+class EventLog(ABC):
+    """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1."""
+
+    @abstractmethod
+    def writer(self, partition: str = "main") -> AbstractContextManager[LogWriter]:
+        """One append; leaving the context commits to disk, an exception undoes all. Raises LogBusy."""
+
+    @abstractmethod
+    def head(self) -> Position:
+        """The position of the last chunk of each partition."""
+
+    @abstractmethod
+    def read(self, after: Position, until: Position | None = None) -> Iterator[Chunk]:
+        """Chunks after one position, up to another (included), in order of sequence. Raises LogGap at a gap."""
+
+    @abstractmethod
+    def count_between(self, after: Position, until: Position) -> int:
+        """Number of events in chunks after one position, up to another (included)."""
+
+
+@cache
+def event_log() -> EventLog:
+    """The log that settings name. Raises ImportError, TypeError for a wrong backend or option, at start."""
+    return import_string(settings.EVENT_LOG["BACKEND"])(**settings.EVENT_LOG["OPTIONS"])
+
+
+def at_or_before(first: Position, second: Position) -> bool:
+    """True where `first` holds nothing that `second` does not hold."""
+    return all(sequence <= second.get(partition, 0) for partition, sequence in first.items())

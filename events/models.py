@@ -1,0 +1,181 @@
+"""Hubs, their people, keys and media; the log's tables; the cuts."""
+
+import hashlib
+import secrets
+import zoneinfo
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+
+SLUG = RegexValidator(r"^[a-z0-9][a-z0-9_-]{0,63}$", "Use a to z, 0 to 9, - and _, at most 64 characters.")
+
+
+def validate_timezone(name: str) -> None:
+    """Raises ValidationError where `name` is no IANA time zone."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(f"{name!r} is not an IANA time zone; for example Europe/Paris.")
+
+
+class Hub(models.Model):
+    """A customer's online library."""
+
+    slug = models.CharField(max_length=64, unique=True, validators=[SLUG])
+    title = models.CharField(max_length=200, blank=True)
+    timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.title or self.slug
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        return zoneinfo.ZoneInfo(self.timezone)
+
+
+class Membership(models.Model):
+    """A customer who may read a hub."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    hub = models.ForeignKey(Hub, on_delete=models.CASCADE, related_name="memberships")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "hub"], name="one_membership_per_user_and_hub")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.hub}"
+
+
+class ApiKey(models.Model):
+    """A key of a REST client. Only its SHA-256 is kept; the key itself is shown once."""
+
+    INGEST, READ = "ingest", "read"
+
+    hub = models.ForeignKey(Hub, on_delete=models.CASCADE, related_name="keys")
+    scope = models.CharField(max_length=10, choices=[(INGEST, "send events"), (READ, "ask for statistics")])
+    name = models.CharField(max_length=100, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.hub.slug} {self.scope} {self.digest[:8]}"
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        """The digest under which `key` is kept. Keys have 256 random bits, so one round of SHA-256 is enough."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    @classmethod
+    def issue(cls, hub: Hub, scope: str, name: str = "") -> str:
+        """Make a key and return it, the only time that it can be read."""
+        key = f"aff_{scope}_{secrets.token_urlsafe(32)}"
+        cls.objects.create(hub=hub, scope=scope, name=name, digest=cls.digest_of(key))
+        return key
+
+
+class Media(models.Model):
+    """What the catalogue has learnt of a media from its events."""
+
+    hub = models.ForeignKey(Hub, on_delete=models.CASCADE, related_name="media")
+    key = models.CharField(max_length=128)
+    kind = models.CharField(max_length=16, blank=True)
+    title = models.CharField(max_length=2000, blank=True)
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    first_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["key"]
+        verbose_name_plural = "media"
+        constraints = [models.UniqueConstraint(fields=["hub", "key"], name="one_media_per_hub_and_key")]
+
+    def __str__(self) -> str:
+        return self.title or self.key
+
+
+class Chunk(models.Model):
+    """A chunk of the embedded event log."""
+
+    partition = models.CharField(max_length=64)
+    sequence = models.BigIntegerField()
+    received_at = models.BigIntegerField()
+    event_count = models.IntegerField()
+    payload = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["partition", "sequence"], name="one_chunk_per_sequence")]
+
+
+class Visitor(models.Model):
+    """The number of a visitor within its hub."""
+
+    hub = models.CharField(max_length=64)
+    key = models.BinaryField(max_length=16)
+    number = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hub", "key"], name="one_visitor_per_key"),
+            models.UniqueConstraint(fields=["hub", "number"], name="one_visitor_per_number"),
+        ]
+
+
+class Visit(models.Model):
+    """The number and span of a visit within its hub."""
+
+    hub = models.CharField(max_length=64)
+    visitor = models.BigIntegerField()
+    key = models.BinaryField(max_length=16)
+    number = models.BigIntegerField()
+    ordinal = models.IntegerField()
+    first_at = models.BigIntegerField()
+    last_at = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hub", "visitor", "key"], name="one_visit_per_key"),
+            models.UniqueConstraint(fields=["hub", "number"], name="one_visit_per_number"),
+        ]
+
+
+class EventId(models.Model):
+    """An event id that has been accepted; the same id in a hub is the same event, for ever."""
+
+    pk = models.CompositePrimaryKey("hub", "event_id")
+    hub = models.CharField(max_length=64)
+    event_id = models.CharField(max_length=64)
+
+
+class RejectedEvent(models.Model):
+    """An event that was not accepted, kept with its reason until somebody replays or deletes it."""
+
+    hub = models.CharField(max_length=128, blank=True, db_index=True)
+    code = models.CharField(max_length=64, db_index=True)
+    detail = models.CharField(max_length=500)
+    payload = models.BinaryField()
+    received_at = models.DateTimeField()
+    replayed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-received_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Cut(models.Model):
+    """The position that ends an epoch. The first writer of an epoch wins; it never changes afterwards."""
+
+    epoch = models.BigIntegerField(primary_key=True)
+    position = models.JSONField()
+    cut_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["epoch"]
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch} up to {self.position}"

@@ -1,0 +1,51 @@
+"""Settings read from the environment. A value that cannot be used is an error at start."""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def env_bool(name: str, default: bool) -> bool:
+    """The boolean of `name`: 1, true, yes, on or 0, false, no, off.
+
+    Raises ImproperlyConfigured for anything else.
+    """
+    text = os.environ.get(name)
+    if text is None or text == "":
+        return default
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name}={text!r} is not a boolean; use 1 or 0.")
+
+
+def env_int(name: str, default: int, at_least: int = 0) -> int:
+    """The whole number of `name`, not below `at_least`. Raises ImproperlyConfigured."""
+    text = os.environ.get(name)
+    if text is None or text == "":
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={text!r} is not a whole number.") from None
+    if value < at_least:
+        raise ImproperlyConfigured(f"{name}={value} is too small; use {at_least} or more.")
+    return value
+
+
+def secret_of(data_dir: Path, name: str) -> str:
+    """The secret `name`: from the environment, else from DATA_DIR (made at first start, mode 600)."""
+    if value := os.environ.get(name):
+        return value
+    path = data_dir / "secrets" / name.lower()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()

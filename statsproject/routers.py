@@ -1,0 +1,26 @@
+"""Which database holds which table."""
+
+STORE_OF_MODEL = {
+    ("events", "chunk"): "log",
+    ("events", "eventid"): "log",
+    ("events", "visitor"): "log",
+    ("events", "visit"): "log",
+    ("events", "rejectedevent"): "log",
+    ("views_layer", "viewrow"): "views",
+    ("views_layer", "seal"): "views",
+}
+
+
+class StoreRouter:
+    """Log tables live in `log`, view rows in `views`, everything else in `default`."""
+
+    def db_for_read(self, model, **hints) -> str:
+        return STORE_OF_MODEL.get((model._meta.app_label, model._meta.model_name), "default")
+
+    db_for_write = db_for_read
+
+    def allow_relation(self, first, second, **hints) -> bool:
+        return self.db_for_read(type(first)) == self.db_for_read(type(second))
+
+    def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints) -> bool:
+        return STORE_OF_MODEL.get((app_label, model_name or ""), "default") == db

@@ -1,0 +1,10 @@
+"""URLs of the project. `/api/events` is answered by the collector, before Django."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("views_layer.api.urls")),
+    path("", include("views_layer.pages.urls")),
+]

@@ -1,0 +1,13 @@
+"""WSGI entry: the collector answers POST /api/events before Django's handler sees the request."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
+
+django_application = get_wsgi_application()
+
+from events.collector import Collector  # noqa: E402  (models can be imported only after django.setup)
+
+application = Collector(django_application)

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ViewsLayerConfig(AppConfig):
+    name = "views_layer"
