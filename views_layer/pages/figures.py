@@ -52,7 +52,9 @@ class Chart:
     has_running: bool
 
 
-def key_numbers(answer: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection) -> list[KeyNumber]:
+def key_numbers(
+    answer: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection
+) -> list[KeyNumber]:
     """The key numbers `names` of an answer by interval, with their change where the answer compares."""
     totals, previous = answer["totals"], answer["totals"].get("previous")
     as_of = known_until(answer["meta"])

@@ -10,7 +10,7 @@ from events.models import Hub
 from views_layer.access import hubs_of
 from views_layer.pages.panels import PANELS, Panel
 from views_layer.pages.rows import media_of
-from views_layer.pages.selection import COMPARISONS, ROBOTS, Choice, Selection
+from views_layer.pages.selection import COMPARISONS, SHORT_COMPARISONS, SHORT_ROBOTS, Chip, Choice, Selection
 
 HUBS_IN_SWITCHER = 30
 
@@ -25,11 +25,12 @@ class Frame:
     tabs: list[Choice]
     selection: Selection
     compare_label: str
-    robots_label: str
+    compare_short: str
+    robots_short: str
     periods: list[Choice]
     comparisons: list[Choice]
     robots: list[Choice]
-    chips: list
+    chips: list[Chip]
     timezone: str
     today: str
 
@@ -42,13 +43,15 @@ def frame_of(request: HttpRequest, hub: Hub, panel: Panel, selection: Selection,
     return Frame(
         hub=hub,
         hubs=[
-            Choice(str(other), reverse(panel.name, args=[other.slug]), other == hub) for other in hubs[:HUBS_IN_SWITCHER]
+            Choice(str(other), reverse(panel.name, args=[other.slug]), other == hub)
+            for other in hubs[:HUBS_IN_SWITCHER]
         ],
         has_more_hubs=len(hubs) > HUBS_IN_SWITCHER,
         tabs=[Choice(other.title, reverse(other.name, args=[hub.slug]) + carried, other is panel) for other in PANELS],
         selection=selection,
         compare_label=COMPARISONS.get(selection.compare, selection.compare),
-        robots_label=ROBOTS.get(selection.robots, selection.robots),
+        compare_short=SHORT_COMPARISONS.get(selection.compare, selection.compare),
+        robots_short=SHORT_ROBOTS.get(selection.robots, selection.robots),
         periods=selection.period_choices(),
         comparisons=selection.compare_choices(),
         robots=selection.robots_choices(),

@@ -8,7 +8,8 @@ class Table:
     """A table of a panel: one row for each value of the dimension `by`, a column for each measure.
 
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
-    of asking; `hides_absent` leaves the row of events without a value out.
+    of asking; `hides_absent` leaves the row of events without a value out;
+    `keeps_order_of_values` shows the first values instead of the largest; `width` is wide, half or a third.
     """
 
     name: str
@@ -19,11 +20,10 @@ class Table:
     order: str = ""
     needs: str = ""
     hint: str = ""
-    is_wide: bool = False
+    width: str = ""
     is_first: bool = False
     hides_absent: bool = False
     keeps_order_of_values: bool = False
-    is_filterable: bool = True
 
     @property
     def default_order(self) -> str:
@@ -60,24 +60,32 @@ CONSULTATION = Panel(
         "returning_visitors",
     ),
     tables=(
-        Table("media", "Media", "media", ("views", "visits", "visitors", "duration_ms"), order="-visits", is_wide=True, is_first=True),
+        Table(
+            "media",
+            "Media",
+            "media",
+            ("views", "visits", "visitors", "duration_ms"),
+            order="-visits",
+            width="wide",
+            is_first=True,
+        ),
+        Table("sources", "Sources", "source", _VISITS, is_first=True),
+        Table("countries", "Countries", "country", _VISITS),
+        Table("visit-numbers", "How often they come back", "visit_number", _VISITS, keeps_order_of_values=True),
         Table(
             "pages",
             "Pages",
             "page",
-            ("page_reads", "visitors", "duration_ms"),
+            ("page_reads", "duration_ms"),
             needs="media",
-            hint="Choose a media above to see how each of its pages is read.",
+            hint="Choose a media to see how each of its pages is read.",
             hides_absent=True,
-            is_wide=True,
+            keeps_order_of_values=True,
         ),
-        Table("sources", "Sources", "source", _VISITS),
         Table("intermediaries", "Intermediaries", "intermediary", _VISITS),
-        Table("visit-numbers", "How often they come back", "visit_number", _VISITS, keeps_order_of_values=True),
-        Table("countries", "Countries", "country", _VISITS),
         Table("languages", "Languages", "language", _VISITS),
-        Table("devices", "Devices", "device", _VISITS),
         Table("browsers", "Browsers", "browser", _VISITS),
+        Table("devices", "Devices", "device", _VISITS),
         Table("systems", "Systems", "os", _VISITS),
         Table("weekdays", "Weekdays", "weekday", _VISITS, keeps_order_of_values=True),
     ),
@@ -88,10 +96,34 @@ ENGAGEMENT = Panel(
     title="Engagement",
     figures=("shares", "downloads", "prints", "clicks", "searches", "plays"),
     tables=(
-        Table("media", "Media", "media", ("shares", "downloads", "prints", "clicks"), where=_PASSED_ON, is_wide=True, is_first=True),
-        Table("networks", "Shares by network", "network", ("shares", "visitors"), where=(("action", "share"),), is_wide=True),
-        Table("clicks", "What they click", "target", ("clicks", "visitors"), where=(("action", "click"),), is_wide=True),
-        Table("searches", "What they search for", "target", ("searches", "visitors"), where=(("action", "search"),), is_wide=True),
+        Table(
+            "media",
+            "Media",
+            "media",
+            ("shares", "downloads", "prints", "clicks"),
+            where=_PASSED_ON,
+            width="wide",
+            is_first=True,
+        ),
+        Table(
+            "networks",
+            "Shares by network",
+            "network",
+            ("shares", "visitors"),
+            where=(("action", "share"),),
+            is_first=True,
+        ),
+        Table(
+            "clicks", "What they click", "target", ("clicks", "visitors"), where=(("action", "click"),), width="half"
+        ),
+        Table(
+            "searches",
+            "What they search for",
+            "target",
+            ("searches", "visitors"),
+            where=(("action", "search"),),
+            width="half",
+        ),
         Table("shared-links", "Arrivals by shared link", "via", _VISITS, hides_absent=True),
         Table("sources", "Engaged visits by source", "source", ("engaged_visits", "visits")),
         Table("actions", "Everything they do", "action", ("events", "visitors")),

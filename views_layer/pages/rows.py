@@ -11,6 +11,9 @@ from views_layer.pages.panels import Table
 from views_layer.pages.selection import Selection
 from views_layer.pages.wording import ABSENT_VALUES, count, figure, share, value_of
 
+VALUES_IN_ORDER = 1000
+"""How many rows a table asks for that shows the first values instead of the largest."""
+
 COLUMNS = {"duration_ms": "Active time", "page_reads": "Reads", "engaged_visits": "Engaged"}
 
 
@@ -45,6 +48,7 @@ class Grid:
     columns: list[Column]
     rows: list[Row]
     total: int
+    has_more: bool
     next_query: str
     shares_of: str
 
@@ -69,25 +73,33 @@ def filters_of(table: Table, selection: Selection) -> dict[str, list[str]] | Non
     return None if any(not values for values in filters.values()) else filters
 
 
-def grid(table: Table, selection: Selection, metrics: dict[str, dict], parameters: QueryDict, limit: int, now) -> Grid | None:
+def grid(
+    table: Table, selection: Selection, metrics: dict[str, dict], parameters: QueryDict, limit: int, now
+) -> Grid | None:
     """The rows of `table` in the order that `parameters` ask for; None where no row can be. Raises QueryError."""
     filters = filters_of(table, selection)
     if filters is None:
         return None
     order = parameters.get("order") or table.default_order
-    asked = selection.asked([*table.measures], now, by=table.by, order=order, limit=limit)
+    keeps_order = table.keeps_order_of_values and order == table.default_order
+    rows_asked = max(limit, VALUES_IN_ORDER) if keeps_order else limit
+    asked = selection.asked([*table.measures], now, by=table.by, order=order, limit=rows_asked)
     for name, values in filters.items():
         asked.setlist(name, values)
     if parameters.get("cursor"):
         asked["cursor"] = parameters["cursor"]
     answer = ask(selection.hub, asked, now)
-    ordered_by = order.lstrip("-")
+    ordered_by = order.lstrip("-") if order.lstrip("-") in table.measures else table.measures[0]
+    results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
+    if keeps_order:
+        results.sort(key=lambda row: (row[table.by] is None, row[table.by]))
     return Grid(
         columns=[_column(name, metrics, order, selection) for name in table.measures],
-        rows=_rows(table, answer, ordered_by if ordered_by in table.measures else table.measures[0], metrics, selection),
+        rows=_rows(table, results[:limit], answer["totals"], ordered_by, metrics, selection),
         total=answer["meta"]["total_rows"],
+        has_more=len(results) > limit or bool(answer["meta"].get("next_cursor")),
         next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
-        shares_of="" if ordered_by not in metrics else metrics[ordered_by]["title"].lower(),
+        shares_of=metrics[ordered_by]["title"].lower(),
     )
 
 
@@ -105,14 +117,13 @@ def _column(name: str, metrics: dict[str, dict], order: str, selection: Selectio
     )
 
 
-def _rows(table: Table, answer: dict, measure: str, metrics: dict[str, dict], selection: Selection) -> list[Row]:
-    results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
-    if table.keeps_order_of_values:
-        results.sort(key=lambda row: (row[table.by] is None, row[table.by]))
+def _rows(
+    table: Table, results: list[dict], totals: dict, measure: str, metrics: dict[str, dict], selection: Selection
+) -> list[Row]:
     keys = {row["media"] for row in results if row["media"]} if table.by == "media" else set()
     media = media_of(selection.hub, keys)
     widest = max((row[measure] or 0 for row in results), default=0)
-    whole = answer["totals"].get(measure)
+    whole = totals.get(measure)
     return [_row(table, row, measure, metrics, selection, media, widest, whole) for row in results]
 
 
@@ -124,7 +135,7 @@ def _row(table, row, measure, metrics, selection, media, widest, whole) -> Row:
         label=str(known) if known else _label(table.by, value),
         note=known.kind if known else "",
         link=value if table.by == "target" and str(value).startswith(("https://", "http://")) else "",
-        url=selection.query(**{table.by: [kept]}) if table.is_filterable else "",
+        url=selection.query(**{table.by: [kept]}),
         bar=f"{100 * (row[measure] or 0) / widest:.1f}" if widest else "0",
         cells=[figure(name, metrics[name]["unit"], row[name]) for name in table.measures],
         share=share(row[measure], whole),

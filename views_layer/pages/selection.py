@@ -24,6 +24,8 @@ PERIODS = {
 }
 COMPARISONS = {"off": "No comparison", "previous": "Previous period", "year": "Year earlier"}
 ROBOTS = {"exclude": "Without robots", "include": "With robots", "only": "Robots only"}
+SHORT_COMPARISONS = {"off": "No comparison", "previous": "vs previous", "year": "vs year before"}
+SHORT_ROBOTS = {"exclude": "No robots", "include": "With robots", "only": "Robots only"}
 INTERVALS = {"hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months"}
 DEFAULTS = {"period": "7d", "compare": "previous", "robots": "exclude"}
 OWN_DATES = "dates"
@@ -169,14 +171,18 @@ class Selection:
         ]
 
     def compare_choices(self) -> list[Choice]:
-        return [Choice(label, self.query(compare=name), name == self.compare, name) for name, label in COMPARISONS.items()]
+        return [
+            Choice(label, self.query(compare=name), name == self.compare, name) for name, label in COMPARISONS.items()
+        ]
 
     def robots_choices(self) -> list[Choice]:
         return [Choice(label, self.query(robots=name), name == self.robots, name) for name, label in ROBOTS.items()]
 
     def interval_choices(self, now: datetime) -> list[Choice]:
         chosen = self.interval(now)
-        return [Choice(INTERVALS[name], self.query(interval=name), name == chosen, name) for name in self.intervals(now)]
+        return [
+            Choice(INTERVALS[name], self.query(interval=name), name == chosen, name) for name in self.intervals(now)
+        ]
 
     def chips(self, titles: dict[str, str]) -> list[Chip]:
         """The filters in force, one for each value; `titles` names media."""

@@ -19,7 +19,10 @@ class TrustLine:
 
 def trust_line(meta: dict, now: datetime, zone: zoneinfo.ZoneInfo) -> TrustLine:
     """The trust line of an answer's `meta`."""
-    warnings = [str(warning.get("detail", warning)) if isinstance(warning, dict) else str(warning) for warning in meta.get("warnings", [])]
+    warnings = [
+        str(warning.get("detail", warning)) if isinstance(warning, dict) else str(warning)
+        for warning in meta.get("warnings", [])
+    ]
     exact = bool(meta.get("exact"))
     batch_until = meta.get("batch_until") and time_of_day(instant(meta["batch_until"]), now, zone)
     as_of = meta.get("as_of") and time_of_day(instant(meta["as_of"]), now, zone, with_seconds=True)
@@ -28,7 +31,9 @@ def trust_line(meta: dict, now: datetime, zone: zoneinfo.ZoneInfo) -> TrustLine:
         where += f", live until {as_of}"
     sentences = [f"{where} ({zone.key})."]
     if meta.get("provisional"):
-        sentences.append(f"Figures since {batch_until} are provisional." if batch_until else "All figures are provisional.")
+        sentences.append(
+            f"Figures since {batch_until} are provisional." if batch_until else "All figures are provisional."
+        )
     else:
         sentences.append("All figures of this period are settled.")
     if meta.get("source") == "raw":

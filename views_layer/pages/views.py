@@ -13,10 +13,9 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from views_layer.access import hub_for_user, hubs_of
-from views_layer.ask import QueryError
+from views_layer.ask import QueryError, metric_catalogue
 from views_layer.ask import answer as ask
 from views_layer.ask import live as ask_live
-from views_layer.ask import metric_catalogue
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.live import live_now

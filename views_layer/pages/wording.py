@@ -38,6 +38,14 @@ ABSENT_VALUES = {
     "via": "No share",
     "network": "Not named",
 }
+NETWORKS = {
+    "linkedin": "LinkedIn",
+    "whatsapp": "WhatsApp",
+    "youtube": "YouTube",
+    "tiktok": "TikTok",
+    "email": "E-mail",
+    "x": "X",
+}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -137,6 +145,8 @@ def value_of(dimension: str, value: object) -> str:
             return WEEKDAYS[int(text) - 1]
         case "hour_of_day" if text.isdigit():
             return f"{int(text):02}:00"
+        case "network" if text.lower() in NETWORKS:
+            return NETWORKS[text.lower()]
         case "device" | "action" | "network":
             return text[:1].upper() + text[1:]
     return text
