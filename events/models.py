@@ -170,6 +170,7 @@ class Cut(models.Model):
     epoch = models.BigIntegerField(primary_key=True)
     position = models.JSONField()
     cut_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["epoch"]

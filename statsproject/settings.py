@@ -103,6 +103,7 @@ ARCHIVE_DIR = DATA_DIR / "archive"
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"
+REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
     f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
 )
