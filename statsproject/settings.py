@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-
 from statsproject.environment import env_bool, env_int, secret_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
