@@ -1,0 +1,1 @@
+"""The Batch Layer: recomputes view rows from the raw events, and publishes them."""

@@ -1,4 +1,4 @@
-"""The recorded cuts: which log position ended which epoch.
+"""The recorded cuts: which log position ended which epoch, and which epochs are published.
 
 Epoch n holds the events after cut n-1, up to cut n. Speed and batch read the same cuts, so that a buffer and its
 batch run cover the same range whatever crashes between them.
@@ -15,16 +15,21 @@ def record_cut(epoch: int, position: Position, cut_at: datetime) -> Cut:
     return Cut.objects.get_or_create(epoch=epoch, defaults={"position": position, "cut_at": cut_at})[0]
 
 
-def cut_of(epoch: int) -> Position:
+def cut_position(epoch: int) -> Position:
     """The position that ended `epoch`; {} for epoch 0, before the log's first chunk. Raises Cut.DoesNotExist."""
     return Cut.objects.get(epoch=epoch).position if epoch else {}
 
 
-def last_cut() -> Cut | None:
-    """The newest recorded cut."""
-    return Cut.objects.order_by("-epoch").first()
+def published_cut() -> Cut | None:
+    """The cut of the newest published epoch; None before the first publication."""
+    return Cut.objects.filter(published_at__isnull=False).order_by("-epoch").first()
 
 
-def cuts_after(epoch: int) -> list[Cut]:
-    """The cuts of the epochs after `epoch`, oldest first."""
-    return list(Cut.objects.filter(epoch__gt=epoch).order_by("epoch"))
+def waiting_cut() -> Cut | None:
+    """The cut that is recorded and not published: at most one, since a swap waits for its publication."""
+    return Cut.objects.filter(published_at__isnull=True).order_by("epoch").first()
+
+
+def mark_published(epoch: int, published_at: datetime) -> bool:
+    """Publish an epoch in the ledger. True for the one caller that did it, False where it was done before."""
+    return bool(Cut.objects.filter(epoch=epoch, published_at__isnull=True).update(published_at=published_at))

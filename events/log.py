@@ -53,8 +53,16 @@ class LogGap(Exception):
     """A chunk is missing between two that are there; reading stops before the gap."""
 
 
+class LogCorrupt(Exception):
+    """A chunk's bytes are not those that were written; reading stops before it."""
+
+
 class LogBusy(Exception):
     """The log could not be written in time; nothing was written, and the caller may try again."""
+
+
+class WriterFenced(LogBusy):
+    """Another writer took the sequence or a number first; nothing was written, and the caller may try again."""
 
 
 class LogWriter(ABC):
@@ -90,7 +98,7 @@ class LogWriter(ABC):
 
     @abstractmethod
     def append(self, events: Sequence[Event], received_at: int) -> int:
-        """Append one chunk; returns its sequence. Raises on a sequence that another writer took (fencing)."""
+        """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took."""
 
     @abstractmethod
     def reject(self, rejections: Sequence[Rejection]) -> None:
@@ -110,7 +118,10 @@ class EventLog(ABC):
 
     @abstractmethod
     def read(self, after: Position, until: Position | None = None) -> Iterator[Chunk]:
-        """Chunks after one position, up to another (included), in order of sequence. Raises LogGap at a gap."""
+        """Chunks after one position, up to another (included), in order of sequence.
+
+        Raises LogGap at a gap, also one before `until`; LogCorrupt for a chunk whose checksum fails.
+        """
 
     @abstractmethod
     def count_between(self, after: Position, until: Position) -> int:

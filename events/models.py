@@ -87,6 +87,7 @@ class Media(models.Model):
     title = models.CharField(max_length=2000, blank=True)
     pages = models.PositiveIntegerField(null=True, blank=True)
     first_at = models.DateTimeField()
+    learnt_at = models.DateTimeField(null=True, blank=True, help_text="When the newest event that changed it occurred.")
 
     class Meta:
         ordering = ["key"]
@@ -113,20 +114,19 @@ class Chunk(models.Model):
 class Visitor(models.Model):
     """The number of a visitor within its hub."""
 
+    pk = models.CompositePrimaryKey("hub", "key")
     hub = models.CharField(max_length=64)
     key = models.BinaryField(max_length=16)
     number = models.BigIntegerField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["hub", "key"], name="one_visitor_per_key"),
-            models.UniqueConstraint(fields=["hub", "number"], name="one_visitor_per_number"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["hub", "number"], name="one_visitor_per_number")]
 
 
 class Visit(models.Model):
     """The number and span of a visit within its hub."""
 
+    pk = models.CompositePrimaryKey("hub", "visitor", "key")
     hub = models.CharField(max_length=64)
     visitor = models.BigIntegerField()
     key = models.BinaryField(max_length=16)
@@ -136,10 +136,7 @@ class Visit(models.Model):
     last_at = models.BigIntegerField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["hub", "visitor", "key"], name="one_visit_per_key"),
-            models.UniqueConstraint(fields=["hub", "number"], name="one_visit_per_number"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["hub", "number"], name="one_visit_per_number")]
 
 
 class EventId(models.Model):
@@ -173,6 +170,7 @@ class Cut(models.Model):
     epoch = models.BigIntegerField(primary_key=True)
     position = models.JSONField()
     cut_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["epoch"]

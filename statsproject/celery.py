@@ -1,11 +1,70 @@
-"""The Celery application. Messages carry no data: each task asks the log and the ledger what there is to do."""
+"""The Celery application and its schedule.
+
+Messages carry no data: each task asks the log and the ledger what there is to do, so a tick that is lost, late or
+doubled costs nothing.
+"""
 
 import os
+from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_ready
+
+from statsproject import pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 
 app = Celery("affluence")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One line of the schedule. Without `every_seconds` it is due at every full hour.
+
+    A message not taken within `expire_seconds` is dropped, so that a worker that was away finds no heap of them.
+    """
+
+    name: str
+    task: str
+    expire_seconds: int
+    every_seconds: int | None = None
+
+
+SCHEDULE = (
+    Tick("Fold new events into the buffers", "speed.tasks.apply_log", expire_seconds=5, every_seconds=1),
+    Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", expire_seconds=30, every_seconds=30),
+    Tick("Start the run of the full hour", "views_layer.tasks.reconcile", expire_seconds=300),
+)
+
+
+def store_schedule() -> None:
+    """Store the ticks that the database lacks. One that is there stays as it is, also where an admin changed it."""
+    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+    for tick in SCHEDULE:
+        if PeriodicTask.objects.filter(name=tick.name).exists():
+            continue
+        when: dict[str, Any]
+        if tick.every_seconds:
+            when = {"interval": IntervalSchedule.objects.get_or_create(every=tick.every_seconds, period="seconds")[0]}
+        else:
+            hourly = {"minute": "0", "hour": "*", "day_of_week": "*", "day_of_month": "*", "month_of_year": "*"}
+            when = {"crontab": CrontabSchedule.objects.get_or_create(**hourly, timezone="UTC")[0]}
+        PeriodicTask.objects.get_or_create(
+            name=tick.name, defaults={"task": tick.task, "expire_seconds": tick.expire_seconds, **when}
+        )
+
+
+@beat_init.connect
+def _begin_beat(**_: object) -> None:
+    store_schedule()
+    pulse.keep("beat")
+
+
+@worker_ready.connect
+def _begin_worker(sender: Any, **_: object) -> None:
+    for queue in sender.task_consumer.queues:
+        pulse.keep(f"worker-{queue.name}")

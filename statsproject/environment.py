@@ -1,5 +1,6 @@
 """Settings read from the environment. A value that cannot be used is an error at start."""
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -49,3 +50,27 @@ def secret_of(data_dir: Path, name: str) -> str:
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_urlsafe(48))
     return path.read_text().strip()
+
+
+LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes (macOS: 103), the last one a zero
+
+
+def socket_of(data_dir: Path, name: str) -> Path:
+    """The path of the unix socket `name` of DATA_DIR, the same for every process that shares DATA_DIR.
+
+    Where DATA_DIR is too long a path for a socket, it lies in a directory of /tmp named after user and DATA_DIR.
+    """
+    path = data_dir / name / f"{name}.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return Path("/tmp") / f"affluence-{os.getuid()}-{digest}" / f"{name}.sock"  # noqa: S108 (see private_directory)
+
+
+def private_directory(path: Path) -> None:
+    """Make the directory `path` (mode 700). Raises ImproperlyConfigured where it is a link or another user's."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = path.lstat()
+    if not path.is_dir() or path.is_symlink() or found.st_uid != os.getuid():
+        raise ImproperlyConfigured(f"{path} is not a directory of this user; remove it, or use a shorter DATA_DIR.")
+    path.chmod(0o700)

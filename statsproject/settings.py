@@ -3,20 +3,22 @@
 import os
 from pathlib import Path
 
-
-from statsproject.environment import env_bool, env_int, secret_of
+from statsproject.environment import env_bool, env_int, secret_of, socket_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
+HOST = os.environ.get("HOST") or "127.0.0.1"
 PORT = env_int("PORT", 8000, at_least=1)
+DEMO = env_bool("DEMO", True)
 DEBUG = env_bool("DEBUG", False)
 SECRET_KEY = secret_of(DATA_DIR, "SECRET_KEY")
 VISITOR_KEY = secret_of(DATA_DIR, "VISITOR_KEY").encode()
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = env_bool("HTTPS", False)
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
     "unfold",
@@ -30,6 +32,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "django_celery_beat",
     "django_htmx",
+    "statsproject",
     "events",
     "speed",
     "batch",
@@ -72,6 +75,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / name,
+        "TEST": {"NAME": DATA_DIR / f"test_{name}"},
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
@@ -97,16 +101,28 @@ VIEW_STORE = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
 BATCH_ENGINE = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = DATA_DIR / "archive"
 
-REDIS_SOCKET = DATA_DIR / "redis" / "redis.sock"
+REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"
+REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
     f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
 )
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"confirm_publish": True}
+    if CELERY_BROKER_URL.startswith("amqp")
+    # A tick that a dead worker had fetched comes back after five minutes; by then it has expired, and another has come.
+    else {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout": 10, "health_check_interval": 10}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_RESULT_BACKEND = None
+CELERY_RESULT_EXPIRES = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ROUTES = {"speed.tasks.*": {"queue": "speed"}, "views_layer.tasks.*": {"queue": "batch"}}
 CELERY_TASK_DEFAULT_QUEUE = "batch"
 CELERY_TIMEZONE = "UTC"
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
@@ -120,6 +136,7 @@ LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 

@@ -3,7 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from statsproject.health import healthz
+
 urlpatterns = [
+    path("healthz", healthz),
     path("admin/", admin.site.urls),
     path("api/", include("views_layer.api.urls")),
     path("", include("views_layer.pages.urls")),

@@ -10,4 +10,7 @@ django_application = get_wsgi_application()
 
 from events.collector import Collector  # noqa: E402  (models can be imported only after django.setup)
 
+from statsproject import pulse  # noqa: E402
+
 application = Collector(django_application)
+pulse.keep("web")

@@ -1,0 +1,113 @@
+"""The ledger's tables: runs, audits and their mismatches, restatements, and the files of the archive."""
+
+from django.db import models
+
+
+class Run(models.Model):
+    """One claim of an epoch's batch work. Its id is the fencing token: a newer claim of the epoch shuts it out."""
+
+    HOURLY, DAILY, REBUILD = "hourly", "daily", "rebuild"
+
+    epoch = models.BigIntegerField(db_index=True)
+    kind = models.CharField(max_length=10, choices=[(HOURLY, "hourly"), (DAILY, "daily"), (REBUILD, "rebuild")])
+    claimed_at = models.DateTimeField()
+    alive_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    step = models.CharField(max_length=200, blank=True)
+    event_count = models.BigIntegerField(default=0)
+    row_count = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} run of epoch {self.epoch}"
+
+
+class RebuiltWindow(models.Model):
+    """A window of a hub that a rebuild has written, so that a rebuild that died goes on from there."""
+
+    epoch = models.BigIntegerField()
+    hub = models.CharField(max_length=64)
+    start = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["epoch", "hub", "start"], name="one_rebuilt_window")]
+
+
+class Audit(models.Model):
+    """The comparison of a frozen buffer with the batch fold of the same range, state by state."""
+
+    epoch = models.BigIntegerField(unique=True)
+    audited_at = models.DateTimeField()
+    compared = models.IntegerField()
+    mismatch_count = models.IntegerField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the batch states, in order of hub and rollup")
+
+    class Meta:
+        ordering = ["-epoch"]
+
+    def __str__(self) -> str:
+        return f"audit of epoch {self.epoch}: {self.mismatch_count} mismatches"
+
+
+class Mismatch(models.Model):
+    """A hub's rollup in which buffer and batch differ, with the bytes of both. Batch wins."""
+
+    audit = models.ForeignKey(Audit, on_delete=models.CASCADE, related_name="mismatches")
+    hub = models.CharField(max_length=64)
+    rollup = models.CharField(max_length=64)
+    buffer_state = models.BinaryField()
+    batch_state = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.hub} {self.rollup}"
+
+
+class Restatement(models.Model):
+    """A closed number that changed: what, old, new, why, when."""
+
+    LATE, CORRECTED = "late events", "recomputed from the raw events"
+
+    hub = models.CharField(max_length=64)
+    metric = models.CharField(max_length=64)
+    day_start = models.DateTimeField()
+    day_end = models.DateTimeField()
+    old = models.FloatField(null=True)
+    new = models.FloatField(null=True)
+    reason = models.CharField(max_length=64)
+    restated_at = models.DateTimeField()
+    epoch = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["-restated_at", "hub", "day_start", "metric"]
+        constraints = [
+            models.UniqueConstraint(fields=["hub", "metric", "day_start", "epoch"], name="one_restatement_per_epoch")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hub} {self.metric} of {self.day_start:%Y-%m-%d}: {self.old} to {self.new}"
+
+
+class ArchiveFile(models.Model):
+    """A Parquet file of the archive: a hub's events of some epochs, sorted by occurrence.
+
+    Readers of epoch E see the files with `added_epoch` up to E that are not retired by E.
+    """
+
+    hub = models.CharField(max_length=64)
+    path = models.CharField(max_length=300, unique=True)
+    added_epoch = models.BigIntegerField()
+    retired_epoch = models.BigIntegerField(null=True, blank=True)
+    first_at = models.BigIntegerField()
+    last_at = models.BigIntegerField()
+    event_count = models.BigIntegerField()
+    byte_count = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["hub", "first_at", "last_at"])]
+
+    def __str__(self) -> str:
+        return self.path

@@ -1,0 +1,148 @@
+"""The committer: one thread that writes what all requests have, in groups."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from events.intake import Batch, Intake, Outcome
+from events.log import LogBusy
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING_EVENTS = 50_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+GROUP_EVENTS = 5_000
+GROUP_BYTES = 8 * 1024 * 1024
+PATIENCE_S = 10.0
+
+
+class Busy(Exception):
+    """The batch was not written, and will not be; the client may try again."""
+
+
+class _Waiting:
+    """A batch on the queue. It is abandoned by its request, or taken by the committer, never both."""
+
+    __slots__ = ("batch", "done", "error", "outcome")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.done = threading.Event()
+        self.outcome: Outcome | None = None
+        self.error: Exception | None = None
+
+
+class Committer:
+    """Group commit: a bounded queue of batches, and the one thread of this process that appends them."""
+
+    def __init__(self, make_intake: Callable[[], Intake] = Intake, patience_s: float = PATIENCE_S) -> None:
+        self._make_intake = make_intake
+        self._patience_s = patience_s
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._process = 0
+        self._queue: deque[_Waiting] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def commit(self, batch: Batch) -> Outcome:
+        """Returns when the batch is on disk. Raises Busy where it is not, and never will be, written."""
+        if not batch.drafts and not batch.rejections:
+            return Outcome()
+        waiting = _Waiting(batch)
+        self._put(waiting)
+        if not waiting.done.wait(self._patience_s) and self._abandon(waiting):
+            raise Busy(f"The events could not be written within {self._patience_s:g} seconds; send them again later.")
+        waiting.done.wait()
+        if waiting.outcome is not None:
+            return waiting.outcome
+        if isinstance(waiting.error, LogBusy):
+            raise Busy(str(waiting.error)) from waiting.error
+        raise RuntimeError("The batch could not be written.") from waiting.error
+
+    def _put(self, waiting: _Waiting) -> None:
+        if self._process != os.getpid():
+            self._start_thread()
+        batch = waiting.batch
+        with self._changed:
+            events = self._events + _size(batch)
+            if self._queue and (events > MAX_WAITING_EVENTS or self._bytes + batch.size > MAX_WAITING_BYTES):
+                raise Busy(f"{self._events} events are waiting to be written; send these again later.")
+            self._events = events
+            self._bytes += batch.size
+            self._queue.append(waiting)
+            self._changed.notify()
+
+    _starting = threading.Lock()
+
+    def _start_thread(self) -> None:
+        """Start the thread in this process; a forked process has none and starts with an empty queue."""
+        with self._starting:
+            if self._process != os.getpid():
+                self._start_anew()
+                self._process = os.getpid()
+                threading.Thread(target=self._run, name="committer", daemon=True).start()
+
+    def _abandon(self, waiting: _Waiting) -> bool:
+        """True where the batch had not been taken yet, and now never will be."""
+        with self._changed:
+            if waiting not in self._queue:
+                return False
+            self._queue.remove(waiting)
+            self._forget(waiting)
+            return True
+
+    def _forget(self, waiting: _Waiting) -> None:
+        self._events -= _size(waiting.batch)
+        self._bytes -= waiting.batch.size
+
+    def _take(self) -> list[_Waiting]:
+        """Wait for batches; take as many as fit in a group, at least one."""
+        with self._changed:
+            while not self._queue:
+                self._changed.wait()
+            group: list[_Waiting] = []
+            events = size = 0
+            while self._queue:
+                batch = self._queue[0].batch
+                events += _size(batch)
+                size += batch.size
+                if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
+                    break
+                group.append(self._queue.popleft())
+                self._forget(group[-1])
+            return group
+
+    def _run(self) -> None:
+        intake = self._make_intake()
+        while True:
+            group = self._take()
+            self._write(intake, group)
+            try:
+                intake.announce()
+            except Exception:
+                logger.exception("Nobody could be told of the new events.")
+
+    def _write(self, intake: Intake, group: list[_Waiting]) -> None:
+        """Commit a group and wake its requests. Where that fails for a bug, each batch is tried alone."""
+        try:
+            for waiting, outcome in zip(group, intake.commit([waiting.batch for waiting in group]), strict=True):
+                waiting.outcome = outcome
+        except Exception as error:
+            if len(group) > 1 and not isinstance(error, LogBusy):
+                for waiting in group:
+                    self._write(intake, [waiting])
+                return
+            logger.log(logging.WARNING if isinstance(error, LogBusy) else logging.ERROR, "Not written: %r", error)
+            for waiting in group:
+                waiting.error = error
+        for waiting in group:
+            waiting.done.set()
+
+
+def _size(batch: Batch) -> int:
+    return len(batch.drafts) + len(batch.rejections)

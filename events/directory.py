@@ -1,0 +1,48 @@
+"""The directory: which hubs there are and what a key may do, remembered for a few seconds."""
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from django.db import close_old_connections
+
+from events.models import ApiKey, Hub
+
+SECONDS = 2.0
+CAPACITY = 10_000
+
+T = TypeVar("T")
+
+
+class Memory(Generic[T]):
+    """The answers of `look_up`, also negative ones, for a few seconds; bounded."""
+
+    def __init__(self, look_up: Callable[[str], T], clock: Callable[[], float] = time.monotonic) -> None:
+        self._look_up = look_up
+        self._clock = clock
+        self._answers: dict[str, tuple[float, T]] = {}
+
+    def __call__(self, name: str) -> T:
+        now = self._clock()
+        known = self._answers.get(name)
+        if known is not None and known[0] > now:
+            return known[1]
+        answer = self._look_up(name)
+        if len(self._answers) >= CAPACITY:
+            self._answers = {}
+        self._answers[name] = (now + SECONDS, answer)
+        return answer
+
+
+def is_hub(slug: str) -> bool:
+    """True for the slug of a hub."""
+    close_old_connections()
+    return Hub.objects.filter(slug=slug).exists()
+
+
+def grant_of(key: str) -> tuple[str, str] | None:
+    """Hub and scope of a key that is not revoked."""
+    close_old_connections()
+    return (
+        ApiKey.objects.filter(digest=ApiKey.digest_of(key), revoked_at=None).values_list("hub__slug", "scope").first()
+    )

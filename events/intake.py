@@ -1,0 +1,94 @@
+"""The intake: the one way into the log, for the collector, imports, replays and queues."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from events.log import EventLog, LogWriter, Rejection, event_log
+from events.normaliser import Draft
+from events.signals import appended
+from events.stamper import Stamper
+
+
+@dataclass(slots=True)
+class Batch:
+    """The events of one request that passed the normaliser, and those that did not. `size` is in bytes of body."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch's drafts; `accepted + duplicates` is their number."""
+
+    accepted: int = 0
+    duplicates: int = 0
+
+
+class Intake:
+    """Appends batches to a log. Not for several threads at once; each thread or process may have its own."""
+
+    def __init__(self, log: EventLog | None = None) -> None:
+        self._log = log or event_log()
+        self._stamper = Stamper()
+        self._announced = self._sequence = 0
+
+    def append(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Commit the batches together, then send `appended`. Raises LogBusy, with nothing written."""
+        outcomes = self.commit(batches)
+        self.announce()
+        return outcomes
+
+    def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Write the batches' new events as one chunk, and their rejections, in one atomic and durable write.
+
+        Duplicates (of the log, or of an earlier draft) change nothing. Raises LogBusy, with nothing written.
+        """
+        drafts = [draft for batch in batches for draft in batch.drafts]
+        rejections = [rejection for batch in batches for rejection in batch.rejections]
+        if drafts or rejections:
+            try:
+                sequence = self._write(drafts, rejections)
+            except BaseException:
+                self._stamper.clear()
+                raise
+            if sequence:
+                self._stamper.committed(sequence)
+                self._sequence = sequence
+        return [_outcome(batch) for batch in batches]
+
+    def announce(self) -> None:
+        """Send `appended` for what was committed since the last time."""
+        if self._announced != self._sequence:
+            self._announced = self._sequence
+            appended.send_robust(sender=Intake, position={"main": self._sequence})
+
+    def _write(self, drafts: list[Draft], rejections: list[Rejection]) -> int:
+        """The sequence of the chunk; 0 where there was nothing to append."""
+        sequence = 0
+        with self._log.writer() as writer:
+            new = _new(writer, drafts)
+            if new:
+                sequence = writer.append(self._stamper.stamp(writer, new), int(time.time() * 1000))
+            if rejections:
+                writer.reject(rejections)
+        return sequence
+
+
+def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:
+    """The drafts that are no duplicates, with their ids claimed; the others are marked."""
+    first: dict[tuple[str, str], Draft] = {}
+    for draft in drafts:
+        draft.is_duplicate = False
+        if draft.sent.id and first.setdefault((draft.sent.hub, draft.sent.id), draft) is not draft:
+            draft.is_duplicate = True
+    for pair in writer.claim_ids(list(first)):
+        first[pair].is_duplicate = True
+    return [draft for draft in drafts if not draft.is_duplicate]
+
+
+def _outcome(batch: Batch) -> Outcome:
+    duplicates = sum(draft.is_duplicate for draft in batch.drafts)
+    return Outcome(len(batch.drafts) - duplicates, duplicates)

@@ -1,0 +1,261 @@
+"""The embedded event log: SQLite (or PostgreSQL) tables of the database alias `log`.
+
+An append is one transaction. On SQLite it takes the write lock when it begins (`transaction_mode` IMMEDIATE), so that
+the appends of all processes come one after the other; elsewhere the unique keys fence the slower of two writers.
+"""
+
+import struct
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pyarrow
+from django.db import IntegrityError, OperationalError, connections, transaction
+
+from aggregations.event import Event, decode_events, encode_events
+from events.log import (
+    Chunk,
+    EventLog,
+    LogBusy,
+    LogCorrupt,
+    LogGap,
+    LogWriter,
+    Position,
+    Rejection,
+    VisitSpan,
+    WriterFenced,
+)
+
+ALIAS = "log"
+KEYS_PER_QUERY = 500
+CHUNKS_PER_PAGE = 1_000
+BYTES_PER_PAGE = 4 * 1024 * 1024
+
+INSERT_ID = "INSERT INTO events_eventid (hub, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+INSERT_VISITOR = "INSERT INTO events_visitor (hub, key, number) VALUES (%s, %s, %s)"
+UPSERT_VISIT = (
+    "INSERT INTO events_visit (hub, visitor, key, number, ordinal, first_at, last_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+    " ON CONFLICT (hub, visitor, key) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at"
+)
+INSERT_CHUNK = (
+    "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
+)
+INSERT_REJECTED = (
+    "INSERT INTO events_rejectedevent (hub, code, detail, payload, received_at) VALUES (%s, %s, %s, %s, %s)"
+)
+
+_codec = pyarrow.Codec("zstd", compression_level=1)
+_frame = struct.Struct(">II")
+
+
+def pack(events: Sequence[Event]) -> bytes:
+    """The bytes of a chunk: CRC-32 of what follows it, decompressed size, zstd of `encode_events`."""
+    plain = encode_events(events)
+    body = len(plain).to_bytes(4, "big") + _codec.compress(plain, asbytes=True)
+    return zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def unpack(payload: bytes) -> list[Event]:
+    """The events of `pack`. Raises LogCorrupt for bytes that differ from those that were packed."""
+    payload = bytes(payload)
+    if len(payload) < _frame.size:
+        raise LogCorrupt(f"The chunk has {len(payload)} bytes, fewer than its frame; restore it from a backup.")
+    checksum, size = _frame.unpack_from(payload)
+    if zlib.crc32(memoryview(payload)[4:]) != checksum:
+        raise LogCorrupt(f"The chunk's checksum is not {checksum:08x}; restore it from a backup.")
+    return decode_events(_codec.decompress(payload[_frame.size :], size, asbytes=True))
+
+
+class OrmLogWriter(LogWriter):
+    """One transaction on the log's tables."""
+
+    def __init__(self, partition: str) -> None:
+        self._partition = partition
+        self._cursor = connections[ALIAS].cursor()
+        self._sequence = _last_sequence(self._cursor, partition)
+
+    def is_current(self, sequence: int) -> bool:
+        return self._sequence == sequence
+
+    def claim_ids(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        savepoint = transaction.savepoint(using=ALIAS)
+        if self._insert_ids(ids) == len(ids):
+            transaction.savepoint_commit(savepoint, using=ALIAS)
+            return set()
+        transaction.savepoint_rollback(savepoint, using=ALIAS)
+        known = {
+            (hub, event_id)
+            for hub, event_id in self._select(
+                "SELECT hub, event_id FROM events_eventid WHERE hub = %s AND event_id IN", ids
+            )
+        }
+        self._insert_ids([pair for pair in ids if pair not in known])
+        return known
+
+    def _insert_ids(self, ids: Sequence[tuple[str, str]]) -> int:
+        if not ids:
+            return 0
+        self._cursor.executemany(INSERT_ID, ids)
+        return self._cursor.rowcount
+
+    def visitors(self, keys: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], int]:
+        rows = self._select("SELECT hub, key, number FROM events_visitor WHERE hub = %s AND key IN", keys)
+        return {(hub, bytes(key)): number for hub, key, number in rows}
+
+    def last_numbers(self, hubs: Sequence[str]) -> dict[str, tuple[int, int]]:
+        return {hub: (self._last_number("events_visitor", hub), self._last_number("events_visit", hub)) for hub in hubs}
+
+    def _last_number(self, table: str, hub: str) -> int:
+        self._cursor.execute(f"SELECT MAX(number) FROM {table} WHERE hub = %s", [hub])
+        return self._cursor.fetchone()[0] or 0
+
+    def visits(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[bytes, VisitSpan]]:
+        spans: dict[tuple[str, int], dict[bytes, VisitSpan]] = defaultdict(dict)
+        for hub, visitor, key, *span in self._select(
+            "SELECT hub, visitor, key, number, ordinal, first_at, last_at FROM events_visit"
+            " WHERE hub = %s AND visitor IN",
+            visitors,
+        ):
+            spans[hub, visitor][bytes(key)] = VisitSpan(*span)
+        return {visitor: spans[visitor] for visitor in visitors}
+
+    def _select(self, query: str, keys: Sequence[tuple]) -> Iterator[tuple]:
+        """The rows of `query`, which ends with IN, for (hub, key) pairs, in queries of bounded size."""
+        by_hub = defaultdict(list)
+        for hub, key in keys:
+            by_hub[hub].append(key)
+        for hub, values in by_hub.items():
+            for start in range(0, len(values), KEYS_PER_QUERY):
+                some = values[start : start + KEYS_PER_QUERY]
+                self._cursor.execute(f"{query} ({', '.join(['%s'] * len(some))})", [hub, *some])
+                yield from self._cursor.fetchall()
+
+    def save_numbering(
+        self,
+        visitors: Sequence[tuple[str, bytes, int]],
+        visits: Sequence[tuple[str, int, bytes, VisitSpan]],
+    ) -> None:
+        if visitors:
+            self._cursor.executemany(INSERT_VISITOR, visitors)
+        if visits:
+            self._cursor.executemany(
+                UPSERT_VISIT,
+                [
+                    (hub, visitor, key, span.number, span.ordinal, span.first_at, span.last_at)
+                    for hub, visitor, key, span in visits
+                ],
+            )
+
+    def append(self, events: Sequence[Event], received_at: int) -> int:
+        sequence = self._sequence + 1
+        self._cursor.execute(INSERT_CHUNK, [self._partition, sequence, received_at, len(events), pack(events)])
+        self._sequence = sequence
+        return sequence
+
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        adapt = connections[ALIAS].ops.adapt_datetimefield_value
+        rows = [
+            (
+                rejection.hub[:128],
+                rejection.code[:64],
+                rejection.detail[:500],
+                rejection.payload,
+                adapt(datetime.fromtimestamp(rejection.received_at / 1000, UTC)),
+            )
+            for rejection in rejections
+        ]
+        if rows:
+            self._cursor.executemany(INSERT_REJECTED, rows)
+
+
+class OrmEventLog(EventLog):
+    """The event log in the tables of the database alias `log`."""
+
+    @contextmanager
+    def writer(self, partition: str = "main") -> Iterator[LogWriter]:
+        try:
+            with transaction.atomic(using=ALIAS):
+                yield OrmLogWriter(partition)
+        except OperationalError as error:
+            raise LogBusy(f"The event log cannot be written now ({error}); nothing was written, try again.") from error
+        except IntegrityError as error:
+            raise WriterFenced(f"Another writer was faster ({error}); nothing was written, try again.") from error
+
+    def head(self) -> Position:
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute("SELECT partition, MAX(sequence) FROM events_chunk GROUP BY partition")
+            return dict(cursor.fetchall())
+
+    def read(self, after: Position, until: Position | None = None) -> Iterator[Chunk]:
+        for partition, last in sorted((self.head() if until is None else until).items()):
+            yield from _read_partition(partition, after.get(partition, 0), last)
+
+    def count_between(self, after: Position, until: Position) -> int:
+        with connections[ALIAS].cursor() as cursor:
+            return sum(
+                _one(
+                    cursor,
+                    "SELECT SUM(event_count) FROM events_chunk"
+                    " WHERE partition = %s AND sequence > %s AND sequence <= %s",
+                    [partition, after.get(partition, 0), last],
+                )
+                for partition, last in until.items()
+            )
+
+
+def _one(cursor, query: str, parameters: list) -> int:
+    cursor.execute(query, parameters)
+    return cursor.fetchone()[0] or 0
+
+
+def _last_sequence(cursor, partition: str) -> int:
+    return _one(cursor, "SELECT MAX(sequence) FROM events_chunk WHERE partition = %s", [partition])
+
+
+def _read_partition(partition: str, after: int, last: int) -> Iterator[Chunk]:
+    """Chunks after + 1 to last; holds a page of bounded bytes in memory and no transaction open between pages."""
+    while after < last:
+        end = _page_end(partition, after, last)
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute(
+                "SELECT sequence, received_at, payload FROM events_chunk"
+                " WHERE partition = %s AND sequence > %s AND sequence <= %s ORDER BY sequence",
+                [partition, after, end],
+            )
+            rows = cursor.fetchall()
+        for sequence, received_at, payload in rows:
+            if sequence != after + 1:
+                raise _gap(partition, after + 1)
+            try:
+                yield Chunk(partition, sequence, received_at, unpack(payload))
+            except LogCorrupt as error:
+                raise LogCorrupt(f"Chunk {sequence} of partition {partition!r}: {error}") from error
+            after = sequence
+        if after != end:
+            raise _gap(partition, after + 1)
+
+
+def _page_end(partition: str, after: int, last: int) -> int:
+    """The sequence that ends the next page: as many chunks as fit in BYTES_PER_PAGE, at least one. Raises LogGap."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(
+            "SELECT sequence, LENGTH(payload) FROM events_chunk"
+            " WHERE partition = %s AND sequence > %s AND sequence <= %s ORDER BY sequence LIMIT %s",
+            [partition, after, last, CHUNKS_PER_PAGE],
+        )
+        rows = cursor.fetchall()
+    end = total = 0
+    for sequence, size in rows:
+        total += size
+        if end and total > BYTES_PER_PAGE:
+            break
+        end = sequence
+    if not end:
+        raise _gap(partition, after + 1)
+    return end
+
+
+def _gap(partition: str, sequence: int) -> LogGap:
+    return LogGap(f"Chunk {sequence} of partition {partition!r} is missing; restore the log before reading on.")

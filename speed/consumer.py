@@ -1,0 +1,34 @@
+"""The consumer: reads the log after the buffer's mark, folds, applies. Messages only wake it; they carry no data."""
+
+import logging
+from dataclasses import replace
+
+from events.catalogue import learn
+from events.log import EventLog, Position, event_log
+from speed import buffers, folding, recovery
+
+logger = logging.getLogger(__name__)
+
+
+def apply_new(log: EventLog | None = None, until: Position | None = None) -> int:
+    """Apply all chunks after the mark (up to `until`); returns the number of events applied.
+
+    Idempotent: a chunk counts once, however often and by how many consumers it is applied. Recovers first where
+    Redis is empty or older than the ledger. Raises LogGap at a missing chunk, redis.RedisError without Redis.
+    """
+    log = log or event_log()
+    applied = 0
+    state = recovery.ensure(log)
+    for batch in folding.batches(log.read(state.mark, until)):
+        next_mark = state.mark | {chunk.partition: chunk.sequence for chunk in batch}
+        learn(event for chunk in batch for event in chunk.events)
+        long_lists = buffers.apply(state.active, state.mark, next_mark, folding.entries(batch))
+        if long_lists is None:
+            logger.info("Somebody else moved the buffers on from %s; starting again there.", state)
+            return applied + apply_new(log, until)
+        applied += sum(len(chunk.events) for chunk in batch)
+        for hub, rollup in long_lists:
+            found = buffers.entries_of(state.active, hub, rollup)
+            buffers.compact(state.active, hub, rollup, found, folding.merged(rollup, found))
+        state = replace(state, mark=next_mark)
+    return applied

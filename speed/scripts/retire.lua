@@ -1,0 +1,12 @@
+-- Flip the published epoch and drop the frozen buffer. ARGV: prefix, epoch.
+local prefix, epoch = ARGV[1], ARGV[2]
+local pipeline = prefix .. 'pipeline'
+if redis.call('HGET', pipeline, 'frozen') ~= epoch then
+  return redis.call('HGET', pipeline, 'published') == epoch and 1 or 0
+end
+redis.call('HSET', pipeline, 'published', epoch, 'frozen', '', 'cut', '')
+for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'names:' .. epoch)) do
+  redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
+end
+redis.call('DEL', prefix .. 'names:' .. epoch)
+return 1

@@ -1,0 +1,11 @@
+-- Freeze the active buffer and open the next. Refused while a frozen buffer waits: then that one is the answer.
+local pipeline = ARGV[1] .. 'pipeline'
+local active = redis.call('HGET', pipeline, 'active')
+if not active then return false end
+local frozen = redis.call('HGET', pipeline, 'frozen')
+if frozen == '' then
+  frozen = active
+  local mark = redis.call('HGET', pipeline, 'mark')
+  redis.call('HSET', pipeline, 'frozen', frozen, 'cut', mark, 'active', string.format('%d', active + 1))
+end
+return {frozen, redis.call('HGET', pipeline, 'cut')}

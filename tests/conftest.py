@@ -1,0 +1,75 @@
+"""The suite's own DATA_DIR, and a real Redis in it.
+
+Settings are named here and not in pyproject.toml: pytest-django would read them before DATA_DIR is set. Each process of
+pytest-xdist has a directory of its own, so nothing is shared between them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if "statsproject.settings" in sys.modules:
+    raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
+DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
+for name in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST", "PORT", "DEMO"):
+    os.environ.pop(name, None)
+os.environ["DATA_DIR"] = str(DATA_DIR)
+os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from django.conf import settings
+
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "testserver"]
+    # Pages are tested without collecting static files first.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a real Redis, started as `make run` starts it, where settings expect it."""
+    import redis
+    from django.conf import settings
+
+    from statsproject.processes import redis_part
+
+    part = redis_part()
+    assert part is not None
+    assert part.before is not None
+    part.before(0)
+    process = subprocess.Popen(part.command)
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    yield settings.REDIS_URL
+    client.close()
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis."""
+    import redis
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
