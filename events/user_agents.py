@@ -43,8 +43,9 @@ _TOKENS = tuple(
             "tablet",
             (
                 r"(?i:\bipad|ipados|tablet([^ ]| [^p]|$)|kindle|\bsilk[-/]|playbook|touchpad|\bxoom\b|\bnook\b|kobo"
-                r"|nexus (7|9|10)\b|pixel c\b|transformer|mediapad|matepad|galaxy (note )?tab|\bpad\b)|\bSM-[TPX]\d|\bGT-(P\d|N80|N51)"
-                r"|\bKF[A-Z]{2,5}\b|\bLenovo (TB|YT|A\d{4})|\bTB-?[X\dJ]|\bSGP\d|\b(MI|Mi|Redmi|Xiaomi) ?Pad"
+                r"|nexus (7|9|10)\b|pixel c\b|transformer|mediapad|matepad|galaxy (note )?tab|\bpad\b)"
+                r"|\bSM-[TPX]\d|\bGT-(P\d|N80|N51)|\bKF[A-Z]{2,5}\b"
+                r"|\bLenovo (TB|YT|A\d{4})|\bTB-?[X\dJ]|\bSGP\d|\b(MI|Mi|Redmi|Xiaomi) ?Pad"
             ),
         ),
         (
