@@ -63,7 +63,7 @@ class TooManyEvents(ValueError):
     """A body with more events than MAX_EVENTS."""
 
 
-class Sent(msgspec.Struct, gc=False):
+class Sent(msgspec.Struct, gc=False, omit_defaults=True):
     """The fields that anybody may send. None and "" both mean absent."""
 
     hub: Code = None
@@ -90,7 +90,7 @@ class Sent(msgspec.Struct, gc=False):
     properties: Properties = None
 
 
-class TrustedSent(Sent, gc=False):
+class TrustedSent(Sent, gc=False, omit_defaults=True):
     """The fields that the holder of an ingest key may send."""
 
     ip: Code = None
@@ -111,6 +111,7 @@ _envelopes = {Sent: msgspec.json.Decoder(_Envelope), TrustedSent: msgspec.json.D
 _singles = {Sent: msgspec.json.Decoder(Sent), TrustedSent: msgspec.json.Decoder(TrustedSent)}
 _fields = {kind: [(field.name, field.type) for field in msgspec.structs.fields(kind)] for kind in (Sent, TrustedSent)}
 
+UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _escaped_control = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF])")
 _c1_control = re.compile(b"\xc2[\x80-\x9f]")
@@ -137,6 +138,16 @@ class Body:
         return self._items
 
 
+def decoded_event(content: bytes, kind: type[Sent]) -> Sent | None:
+    """What was sent in one event's bytes, where it is well formed; None where it may not be."""
+    if _may_hold_control(content):
+        return None
+    try:
+        return _singles[kind].decode(content)
+    except UNDECODABLE:
+        return None
+
+
 def _decoded(content: bytes, kind: type[Sent]) -> list[Sent] | None:
     """The events of a body in which all are well formed; None where one may not be."""
     if _may_hold_control(content):
@@ -145,7 +156,7 @@ def _decoded(content: bytes, kind: type[Sent]) -> list[Sent] | None:
         events = _envelopes[kind].decode(content).events
         if events is msgspec.UNSET:
             return [_singles[kind].decode(content)]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
     if len(events) > MAX_EVENTS:
         raise _too_many(len(events))
@@ -163,7 +174,7 @@ def _may_hold_control(content: bytes) -> bool:
 
 def _items(content: bytes) -> list[Any]:
     try:
-        body = json.loads(str(content, "utf-8"), parse_int=_int, parse_constant=_no_constant)
+        body = decoded_value(content)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"The body is no JSON: {error}.") from error
     if not isinstance(body, dict):
@@ -175,6 +186,11 @@ def _items(content: bytes) -> list[Any]:
     if len(body["events"]) > MAX_EVENTS:
         raise _too_many(len(body["events"]))
     return body["events"]
+
+
+def decoded_value(content: bytes) -> Any:
+    """The plain value of strict JSON. Raises ValueError, RecursionError."""
+    return json.loads(str(content, "utf-8"), parse_int=_int, parse_constant=_no_constant)
 
 
 def _int(digits: str) -> int | float:

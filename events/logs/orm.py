@@ -36,9 +36,12 @@ BYTES_PER_PAGE = 4 * 1024 * 1024
 INSERT_ID = "INSERT INTO events_eventid (hub, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 INSERT_VISITOR = "INSERT INTO events_visitor (hub, key, number) VALUES (%s, %s, %s)"
 UPSERT_VISIT = (
-    "INSERT INTO events_visit (hub, visitor, key, number, ordinal, first_at, last_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+    "INSERT INTO events_visit (hub, visitor, key, number, ordinal, first_at, last_at)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s)"
     " ON CONFLICT (hub, visitor, key) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at"
 )
+LAST_VISITOR = "SELECT MAX(number) FROM events_visitor WHERE hub = %s"
+LAST_VISIT = "SELECT MAX(number) FROM events_visit WHERE hub = %s"
 INSERT_CHUNK = (
     "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
 )
@@ -105,11 +108,7 @@ class OrmLogWriter(LogWriter):
         return {(hub, bytes(key)): number for hub, key, number in rows}
 
     def last_numbers(self, hubs: Sequence[str]) -> dict[str, tuple[int, int]]:
-        return {hub: (self._last_number("events_visitor", hub), self._last_number("events_visit", hub)) for hub in hubs}
-
-    def _last_number(self, table: str, hub: str) -> int:
-        self._cursor.execute(f"SELECT MAX(number) FROM {table} WHERE hub = %s", [hub])
-        return self._cursor.fetchone()[0] or 0
+        return {hub: (_one(self._cursor, LAST_VISITOR, [hub]), _one(self._cursor, LAST_VISIT, [hub])) for hub in hubs}
 
     def visits(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[bytes, VisitSpan]]:
         spans: dict[tuple[str, int], dict[bytes, VisitSpan]] = defaultdict(dict)

@@ -1,8 +1,9 @@
 import django.core.validators
 import django.db.models.deletion
-import events.models
 from django.conf import settings
 from django.db import migrations, models
+
+import events.models
 
 KEYED_TABLES = ("events_eventid", "events_visitor", "events_visit")
 

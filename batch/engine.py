@@ -1,0 +1,61 @@
+"""The contract of the batch engine: folds files of the archive into cells."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+
+import pyarrow as pa
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from aggregations.cells import Cells
+from aggregations.measures import Measure
+from aggregations.rollups import Rollup
+
+Span = tuple[int, int]
+"""A half-open range of occurrence in milliseconds."""
+
+
+class Window(ABC):
+    """Some events held ready for several folds."""
+
+    @abstractmethod
+    def fold(self, rollup: Rollup) -> dict[str, Cells]:
+        """The cells of a rollup by hub, with `rollup.keys` as keys: what aggregations.cells.fold gives for the events."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """The number of events."""
+
+
+class Engine(ABC):
+    """Folds events at rest."""
+
+    @abstractmethod
+    def window(self, paths: Sequence[str], spans: Sequence[Span] | None = None) -> AbstractContextManager[Window]:
+        """The events of files of the archive, of those that occurred in one of `spans` (None: all)."""
+
+    @abstractmethod
+    def ask(
+        self,
+        paths: Sequence[str],
+        tail: pa.Table | None,
+        where: str,
+        parameters: Sequence[object],
+        keys: Mapping[str, str],
+        measures: Sequence[Measure],
+    ) -> Cells:
+        """One fold by SQL expressions over files and a table of events that are in none: for queries of raw events."""
+
+    @abstractmethod
+    def rows(
+        self, paths: Sequence[str], tail: pa.Table | None, select: str, where: str, parameters: Sequence[object]
+    ) -> Iterator[tuple]:
+        """Rows of an SQL selection over the same events."""
+
+
+@cache
+def engine() -> Engine:
+    """The engine that settings name. Raises ImportError, TypeError for a wrong backend or option, at start."""
+    return import_string(settings.BATCH_ENGINE["BACKEND"])(**settings.BATCH_ENGINE["OPTIONS"])

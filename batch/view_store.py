@@ -1,0 +1,83 @@
+"""The contract of the view store, owned by its writer. Backends live in views_layer.stores.
+
+A view row holds all cells of a rollup for one hub and one bucket: an hour, or a day or month of the hub's time zone.
+A row is addressed by its version, the epoch that wrote it, and never changes: a reader of epoch E takes for each
+bucket the newest version up to E. The store is grey data: delete it, rebuild, and every number is the same.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+HOUR, DAY, MONTH = "hour", "day", "month"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRow:
+    """A state to be published: `start` is the bucket's first hour, in hours since 1970 UTC."""
+
+    hub: str
+    rollup: str
+    grain: str
+    start: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RowAddress:
+    """Where a row is: its bucket, its version, and the store's own reference."""
+
+    grain: str
+    start: int
+    version: int
+    reference: int | str
+
+
+class RowsGone(Exception):
+    """A row was cleaned up between two reads; the reader starts again from the published epoch."""
+
+
+class ViewStore(ABC):
+    """A store of immutable, version-addressed rows."""
+
+    @abstractmethod
+    def write(self, version: int, rows: Iterable[ViewRow]) -> int:
+        """Write rows of a version; returns how many there were. Idempotent: an address that is there stays as it is."""
+
+    @abstractmethod
+    def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
+        """For each bucket of a grain that starts in [start, end) its newest row up to `version`, by start."""
+
+    @abstractmethod
+    def first_start(self, hub: str, rollup: str, version: int) -> int | None:
+        """The first hour that has a row of up to `version`; None where there is none."""
+
+    @abstractmethod
+    def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
+        """The payloads of rows, in the order asked for. Raises RowsGone where one is there no more."""
+
+    @abstractmethod
+    def seal(self, version: int) -> None:
+        """Record that every row of `version` is written. Idempotent."""
+
+    @abstractmethod
+    def is_sealed(self, version: int) -> bool:
+        """True where `version` was sealed in this very store: an emptied store answers False."""
+
+    @abstractmethod
+    def clean_up(self, version: int) -> int:
+        """Delete the rows that readers of `version` and later cannot need; returns how many."""
+
+    @abstractmethod
+    def forget_days(self, hub: str) -> None:
+        """Delete a hub's day and month rows (its time zone changed): readers fall back to hours."""
+
+
+@cache
+def view_store() -> ViewStore:
+    """The store that settings name. Raises ImportError, TypeError for a wrong backend or option, at start."""
+    return import_string(settings.VIEW_STORE["BACKEND"])(**settings.VIEW_STORE["OPTIONS"])

@@ -1,0 +1,46 @@
+"""Create a user with a random password, which is shown only here."""
+
+import json
+import secrets
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from events.models import Hub, Membership
+
+
+class Command(BaseCommand):
+    help = "Create a customer of a hub, or a member of the staff; prints name and password as JSON."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("--hub", help="slug of the hub that the customer may read")
+        parser.add_argument("--staff", action="store_true", help="may use the admin pages and read every hub")
+
+    def handle(self, *, name: str, hub: str | None, staff: bool, **options) -> None:
+        if not hub and not staff:
+            raise CommandError("A user needs --hub SLUG (a customer) or --staff.")
+        users = get_user_model()
+        if users.objects.filter(username=name).exists():
+            raise CommandError(f"There is a user {name!r} already; choose another name.")
+        membership = self._hub(hub) if hub else None
+        password = secrets.token_urlsafe(15)
+        user = users(username=name, is_staff=staff, is_superuser=staff)
+        user.set_password(password)
+        try:
+            user.full_clean()
+        except ValidationError as error:
+            raise CommandError(f"{name!r} cannot be a user name: {' '.join(error.messages)}") from error
+        with transaction.atomic():
+            user.save()
+            if membership:
+                Membership.objects.create(user=user, hub=membership)
+        self.stdout.write(json.dumps({"username": name, "password": password}))
+
+    def _hub(self, slug: str) -> Hub:
+        hub = Hub.objects.filter(slug=slug).first()
+        if hub is None:
+            raise CommandError(f"There is no hub {slug!r}; create it with create_hub {slug}.")
+        return hub

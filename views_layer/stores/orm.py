@@ -1,0 +1,72 @@
+"""The view store in a database of Django: SQLite as it comes, PostgreSQL by URL."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from batch.view_store import DAY, HOUR, MONTH, RowAddress, RowsGone, ViewStore
+from batch.view_store import ViewRow as Row
+from views_layer.models import Seal, ViewRow
+
+ROWS_AT_ONCE = 500
+
+
+class OrmViewStore(ViewStore):
+    """Rows in the table `views_layer_viewrow` of the database `views`."""
+
+    def write(self, version: int, rows: Iterable[Row]) -> int:
+        written = 0
+        with transaction.atomic(using="views"), connections["views"].cursor() as cursor:
+            remaining = iter(rows)
+            while some := list(islice(remaining, ROWS_AT_ONCE)):
+                cursor.executemany(
+                    f"INSERT INTO {ViewRow._meta.db_table} (hub, rollup, grain, start, version, payload)"  # noqa: S608
+                    " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    [(row.hub, row.rollup, row.grain, row.start, version, row.payload) for row in some],
+                )
+                written += len(some)
+        return written
+
+    def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
+        found = ViewRow.objects.filter(
+            hub=hub, rollup=rollup, grain=grain, start__gte=start, start__lt=end, version__lte=version
+        ).order_by("start", "version")
+        newest = {bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")}
+        return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
+
+    def first_start(self, hub: str, rollup: str, version: int) -> int | None:
+        found = ViewRow.objects.filter(hub=hub, rollup=rollup, grain=HOUR, version__lte=version)
+        return found.order_by("start").values_list("start", flat=True).first()
+
+    def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
+        payloads: dict[int, bytes] = {}
+        for first in range(0, len(addresses), ROWS_AT_ONCE):
+            wanted = [address.reference for address in addresses[first : first + ROWS_AT_ONCE]]
+            payloads.update(ViewRow.objects.filter(pk__in=wanted).values_list("pk", "payload"))
+        try:
+            return [payloads[address.reference] for address in addresses]  # type: ignore[index]
+        except KeyError as missing:
+            raise RowsGone(f"View row {missing} was cleaned up; read again from the published epoch.") from None
+
+    def seal(self, version: int) -> None:
+        Seal.objects.get_or_create(version=version)
+
+    def is_sealed(self, version: int) -> bool:
+        return version == 0 or Seal.objects.filter(version=version).exists()
+
+    def clean_up(self, version: int) -> int:
+        newer = ViewRow.objects.filter(
+            hub=OuterRef("hub"),
+            rollup=OuterRef("rollup"),
+            grain=OuterRef("grain"),
+            start=OuterRef("start"),
+            version__gt=OuterRef("version"),
+            version__lte=version,
+        )
+        stale = ViewRow.objects.filter(Q(version__lt=version), Exists(newer))
+        return stale._raw_delete("views") if stale.exists() else 0
+
+    def forget_days(self, hub: str) -> None:
+        ViewRow.objects.filter(hub=hub, grain__in=[DAY, MONTH])._raw_delete("views")
