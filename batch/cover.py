@@ -1,0 +1,76 @@
+"""Which published rows cover a range of hours: the coarsest that fit wholly, finer ones at the edges."""
+
+from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
+
+from aggregations.buckets import bucket_of
+from batch.view_store import DAY, HOUR, MONTH, RowAddress, ViewStore
+
+COARSE_FIRST = (MONTH, DAY, HOUR)
+
+Hours = tuple[int, int]
+"""A half-open range of hours since 1970."""
+
+
+def cover(
+    store: ViewStore,
+    hub: str,
+    rollup: str,
+    ranges: Sequence[Hours],
+    version: int,
+    zone: ZoneInfo,
+    grains: Sequence[str] = COARSE_FIRST,
+) -> list[RowAddress]:
+    """The newest rows up to `version` that together hold every hour of `ranges` once, of the given grains.
+
+    `zone` is the hub's, whose days and months the coarse rows are. A day without a row of its own is covered by its
+    hours, so an answer never depends on whether a coarse row has been built yet.
+    """
+    chosen: list[RowAddress] = []
+    gaps = joined(ranges)
+    for grain in COARSE_FIRST:
+        if grain not in grains:
+            continue
+        covered: list[Hours] = []
+        for start, end in gaps:
+            for address in store.addresses(hub, rollup, grain, start, end, version):
+                bucket = row_hours(address, zone)
+                if bucket and start <= bucket[0] and bucket[1] <= end:
+                    chosen.append(address)
+                    covered.append(bucket)
+        gaps = without(gaps, covered)
+    return chosen
+
+
+def row_hours(address: RowAddress, zone: ZoneInfo) -> Hours | None:
+    """The hours that a row holds; None for a coarse row that is no bucket of `zone`."""
+    if address.grain == HOUR:
+        return address.start, address.start + 1
+    bucket = bucket_of(address.grain, address.start, zone)
+    return bucket if bucket and bucket[0] == address.start else None
+
+
+def joined(ranges: Iterable[Hours]) -> list[Hours]:
+    """Ranges in order, with those that touch made one and empty ones left out."""
+    result: list[Hours] = []
+    for start, end in sorted(r for r in ranges if r[0] < r[1]):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result
+
+
+def without(ranges: Sequence[Hours], holes: Iterable[Hours]) -> list[Hours]:
+    """What is left of ordered ranges when the holes, each inside a range, are taken out."""
+    result, holes = [], sorted(holes)
+    at = 0
+    for start, end in ranges:
+        while at < len(holes) and holes[at][0] < end:
+            if holes[at][0] > start:
+                result.append((start, holes[at][0]))
+            start = holes[at][1]
+            at += 1
+        if start < end:
+            result.append((start, end))
+    return result

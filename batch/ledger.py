@@ -1,0 +1,68 @@
+"""The run ledger: who may do an epoch's batch work, and what is published. Ticks are hints; the ledger decides."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from batch.models import Run
+from events.cuts import mark_published
+
+LEASE = timedelta(seconds=60)
+"""How long a run that says nothing keeps its claim."""
+
+
+class Fenced(Exception):
+    """A newer claim has taken over; this run must write and publish nothing more."""
+
+
+def claim(epoch: int, kind: str) -> Run | None:
+    """Claim an epoch's work; None where it is published, or a run that is alive has it.
+
+    An epoch keeps the kind of its first claim, so that a run that goes on writes the same rows.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        earlier = list(Run.objects.filter(epoch=epoch).order_by("id"))
+        if any(run.published_at for run in earlier):
+            return None
+        if any(run.failed_at is None and run.alive_at > now - LEASE for run in earlier):
+            return None
+        return Run.objects.create(epoch=epoch, kind=earlier[0].kind if earlier else kind, claimed_at=now, alive_at=now)
+
+
+def report(run: Run, step: str) -> None:
+    """Say what the run is doing, which keeps its claim alive. Raises Fenced where a newer claim has the epoch."""
+    run.step = step
+    run.alive_at = timezone.now()
+    run.save(update_fields=["step", "alive_at", "event_count", "row_count"])
+    if Run.objects.filter(epoch=run.epoch, id__gt=run.pk).exists():
+        raise Fenced(f"Run {run.pk} of epoch {run.epoch} was too slow: a newer run has claimed the epoch.")
+
+
+def publish(run: Run) -> None:
+    """Publish the epoch in the ledger, once. Raises Fenced where a newer claim has it."""
+    with transaction.atomic():
+        report(run, "publish")
+        mark_published(run.epoch, timezone.now())
+        run.published_at = timezone.now()
+        run.save(update_fields=["published_at"])
+
+
+def fail(run: Run, error: BaseException) -> None:
+    """Give the claim back with the reason, so that the next tick may try again at once."""
+    run.failed_at = timezone.now()
+    run.error = f"{type(error).__name__}: {error}"
+    run.save(update_fields=["failed_at", "error"])
+
+
+def last_epoch_from_raw_events() -> int:
+    """The newest published epoch whose run recomputed from the raw events (daily or rebuild); 0 before the first."""
+    runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
+    return runs.order_by("-epoch").values_list("epoch", flat=True).first() or 0
+
+
+def last_daily_at() -> datetime | None:
+    """When the newest run from the raw events was published; None before the first."""
+    runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
+    return runs.order_by("-epoch").values_list("published_at", flat=True).first()

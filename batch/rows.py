@@ -1,0 +1,71 @@
+"""View rows from cells: hours as they are, days and months of the hub's zone by merging hours."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from aggregations.buckets import bucket_of, buckets_of
+from aggregations.cells import Cells, decode, encode, merge, regroup
+from aggregations.columns import Key
+from aggregations.rollups import Rollup
+from batch.cover import Hours, cover, without
+from batch.view_store import DAY, HOUR, MONTH, RowAddress, ViewRow, ViewStore
+
+WRITTEN = {DAY: (HOUR,), MONTH: (DAY, HOUR)}
+"""The grains that a coarse row is merged from, coarsest first."""
+
+
+class RowWriter:
+    """Makes the rows of one hub for one version. Rows are read at `version - 1`, so that a repeat writes the same."""
+
+    def __init__(self, store: ViewStore, hub: str, zone: ZoneInfo, version: int, closed_before: int) -> None:
+        self._store, self._hub, self._zone = store, hub, zone
+        self._version, self._closed_before = version, closed_before
+
+    def merged_with_published(self, rollup: Rollup, delta: Cells) -> Cells:
+        """The hours of `delta`, whole: merged with what is published of them."""
+        hours = delta.keys["hour"].vocabulary
+        ranges = [(hour, hour + 1) for hour in hours]
+        parts = self._read(rollup, cover(self._store, self._hub, rollup.name, ranges, self._version - 1, self._zone, [HOUR]))
+        return merge([delta, *parts], rollup.measures)
+
+    def rows(self, rollup: Rollup, current: Cells, also: Iterable[int] = ()) -> Iterator[ViewRow]:
+        """The rows of whole hours, and of every closed day and month that holds one of them, or an hour of `also`."""
+        yield from self._split(rollup, HOUR, current)
+        hours = [hour for hour in current.keys["hour"].vocabulary if isinstance(hour, int)]
+        held = [(hour, hour + 1) for hour in hours]
+        for grain in (DAY, MONTH):
+            buckets = [b for b in buckets_of(grain, [*hours, *also], self._zone) if b[1] <= self._closed_before]
+            coarse = self._coarse(rollup, grain, buckets, current, held)
+            yield from self._split(rollup, grain, coarse)
+
+    def _coarse(
+        self, rollup: Rollup, grain: str, buckets: Sequence[Hours], current: Cells, held: Sequence[Hours]
+    ) -> Cells:
+        wanted = set(buckets)
+        parts = [current]
+        missing = without(buckets, [h for h in held if bucket_of(grain, h[0], self._zone) in wanted])
+        parts += self._read(
+            rollup, cover(self._store, self._hub, rollup.name, missing, self._version - 1, self._zone, WRITTEN[grain])
+        )
+        regrouped = []
+        for part in parts:
+            starts = [bucket_of(grain, hour, self._zone) for hour in part.keys["hour"].vocabulary]  # type: ignore[arg-type]
+            codes = part.keys["hour"].codes
+            mask = np.array([bucket in wanted for bucket in starts], dtype=bool)[codes]
+            key = Key.of_integers(np.array([bucket[0] if bucket else -1 for bucket in starts], dtype=np.int64)[codes])
+            regrouped.append((part, part.keys | {"hour": key}, mask))
+        return regroup(regrouped, rollup.measures)
+
+    def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
+        key = cells.keys["hour"]
+        edges = np.searchsorted(key.codes, np.arange(len(key.vocabulary) + 1)).tolist()
+        for code, start in enumerate(key.vocabulary):
+            some = cells.slice(edges[code], edges[code + 1], rollup.measures)
+            yield ViewRow(self._hub, rollup.name, grain, start, encode(some, rollup.measures))  # type: ignore[arg-type]
+
+    def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
+        payloads = self._store.fetch(addresses)
+        return [decode(payload, rollup.keys, rollup.measures) for payload in payloads]
+
