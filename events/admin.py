@@ -39,6 +39,8 @@ class MembershipInline(TabularInline):
     extra = 0
     tab = True
     autocomplete_fields = ["user"]
+    verbose_name = "member"
+    verbose_name_plural = "members"
 
 
 class ApiKeyInline(TabularInline):
@@ -48,6 +50,8 @@ class ApiKeyInline(TabularInline):
     extra = 0
     tab = True
     can_delete = False
+    verbose_name = "key"
+    verbose_name_plural = "keys"
     fields = ["scope", "name", "created_at", "revoked_at"]
     readonly_fields = ["created_at", "revoked_at"]
 
@@ -59,6 +63,7 @@ class ApiKeyInline(TabularInline):
 class HubAdmin(ModelAdmin):
     list_display = ["slug", "title", "timezone", "member_count", "key_count", "created_at"]
     search_fields = ["slug", "title"]
+    fields = ["slug", "title", "timezone", "created_at"]
     readonly_fields = ["created_at"]
     inlines = [MembershipInline, ApiKeyInline]
 

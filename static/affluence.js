@@ -96,7 +96,9 @@
     const colour = colours(card);
     const values = rows.map((row) => number(row.dataset.value));
     const running = rows.findIndex((row) => row.dataset.phase === "running");
-    const isLone = values.filter((value) => value !== null).length < 3;
+    const isKnown = (index) => values[index] !== null && values[index] !== undefined;
+    const isFew = values.filter((value) => value !== null).length < 3;
+    const isDot = (index) => isFew || index === running || (!isKnown(index - 1) && !isKnown(index + 1));
     const area = (context) => {
       const { ctx, chartArea } = context.chart;
       if (!chartArea) return "transparent";
@@ -112,14 +114,14 @@
     const datasets = [{
       ...line, label: "This period", data: values, borderColor: colour.now, backgroundColor: area, fill: true,
       pointHoverBackgroundColor: colour.now, pointBackgroundColor: colour.now,
-      pointRadius: (context) => (isLone || context.dataIndex === running ? 3.5 : 0),
+      pointRadius: (context) => (isDot(context.dataIndex) ? 3.5 : 0),
       segment: { borderDash: (context) => (running >= 0 && context.p1DataIndex === running ? [3, 5] : undefined) },
     }];
     const before = find(".key-before", card);
     if (before) {
       datasets.push({
         ...line, label: before.textContent, data: rows.map((row) => number(row.dataset.previous)), borderColor: colour.before,
-        borderWidth: 1.5, borderDash: [5, 5], pointHoverBackgroundColor: colour.before, pointRadius: isLone ? 3 : 0,
+        borderWidth: 1.5, borderDash: [5, 5], pointHoverBackgroundColor: colour.before, pointRadius: isFew ? 3 : 0,
       });
     }
     const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };

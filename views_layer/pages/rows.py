@@ -43,7 +43,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table as shown: `total` counts all rows of the question, `next_query` leads to those after these."""
+    """A table as shown: `total` counts all rows of the question, `next_query` leads to those after these.
+
+    `query` and `meta` are those of the answer.
+    """
 
     columns: list[Column]
     rows: list[Row]
@@ -51,6 +54,8 @@ class Grid:
     has_more: bool
     next_query: str
     shares_of: str
+    query: dict
+    meta: dict
 
     @property
     def total_text(self) -> str:
@@ -100,6 +105,8 @@ def grid(
         has_more=len(results) > limit or bool(answer["meta"].get("next_cursor")),
         next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
         shares_of=metrics[ordered_by]["title"].lower(),
+        query=answer["query"],
+        meta=answer["meta"],
     )
 
 

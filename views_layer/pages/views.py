@@ -20,7 +20,7 @@ from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.live import live_now
 from views_layer.pages.panels import CONSULTATION, Panel
-from views_layer.pages.rows import grid
+from views_layer.pages.rows import grid as grid_of
 from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import trust_line
 from views_layer.pages.wording import date_range, dimension_title, instant
@@ -97,6 +97,8 @@ def table(request: HttpRequest, slug: str, panel: Panel, name: str) -> HttpRespo
         return render(request, template, context | {"error": error, "table": table}, status=400)
     if is_fragment:
         return render(request, "pages/rows.html" if "cursor" in request.GET else "pages/card.html", context)
+    if grid := context["card"].get("grid"):
+        context |= _reliance(grid.query, grid.meta, selection, now)
     return render(request, "pages/table.html", context)
 
 
@@ -118,17 +120,20 @@ def _numbers(panel: Panel, selection: Selection, now) -> dict:
     compare = {"compare": selection.compare} if selection.is_compared else {}
     names = [*panel.figures, "visitors", "events", selection.metric]
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
-    zone = selection.zone()
-    query = answer["query"]
-    return {
+    return _reliance(answer["query"], answer["meta"], selection, now) | {
         "is_empty": not answer["totals"]["events"],
         "figures": key_numbers(answer, panel.figures, metrics, selection),
         "chart": chart(answer, selection.metric, metrics, interval),
         "intervals": selection.interval_choices(now),
-        "trust": trust_line(answer["meta"], now, zone),
-        "range": date_range(instant(query["from"]), instant(query["to"]), zone),
         "interval": interval,
     }
+
+
+def _reliance(query: dict, meta: dict, selection: Selection, now) -> dict:
+    """Which days an answer is about, and how far it can be relied upon."""
+    zone = selection.zone()
+    days = date_range(instant(query["from"]), instant(query["to"]), zone)
+    return {"trust": trust_line(meta, now, zone), "range": days}
 
 
 def _card(table, panel, selection, request, now, limit, asked_for=False) -> dict:
@@ -145,7 +150,7 @@ def _card(table, panel, selection, request, now, limit, asked_for=False) -> dict
     if table.needs and table.needs not in selection.filters:
         return card | {"is_loaded": True, "hint": table.hint}
     if asked_for or table.is_first:
-        card |= {"is_loaded": True, "grid": grid(table, selection, _metrics(), request.GET, limit, now)}
+        card |= {"is_loaded": True, "grid": grid_of(table, selection, _metrics(), request.GET, limit, now)}
     return card
 
 
