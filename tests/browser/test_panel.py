@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -139,6 +140,20 @@ def test_a_key_number_becomes_the_measure_of_the_chart(watched: Watched) -> None
     page.get_by_text("Table of the chart").click()
     expect(page.locator("[data-series] tbody tr")).to_have_count(7)
     assert page.evaluate("Chart.getChart(document.querySelector('canvas')).data.datasets[0].data.length") == 7
+    assert watched.faults == []
+
+
+def test_own_dates_are_chosen_and_include_the_last_day(watched: Watched) -> None:
+    page = watched.page
+    yesterday = (timezone.now() - timedelta(hours=25)).astimezone(ZoneInfo("Europe/Paris")).date()
+    page.locator("#period-menu").click()
+    page.get_by_label("From").fill(yesterday.isoformat())
+    page.get_by_label("To", exact=True).fill(yesterday.isoformat())
+    page.get_by_role("button", name="Show these dates").click()
+    expect(page.locator("#period-menu")).to_contain_text(yesterday.isoformat())
+    assert number(page, "shares") == "1"
+    assert f"from={yesterday}" in page.url
+    assert f"to={yesterday + timedelta(days=1)}" in page.url
     assert watched.faults == []
 
 
