@@ -8,8 +8,7 @@ class Table:
     """A table of a panel: one row for each value of the dimension `by`, a column for each measure.
 
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
-    of asking; `hides_absent` leaves the row of events without a value out;
-    `keeps_order_of_values` shows the first values instead of the largest; `width` is wide, half or a third.
+    of asking; `hides_absent` leaves the row of events without a value out; `width` is wide, half or a third.
     """
 
     name: str
@@ -23,7 +22,6 @@ class Table:
     width: str = ""
     is_first: bool = False
     hides_absent: bool = False
-    keeps_order_of_values: bool = False
 
     @property
     def default_order(self) -> str:
@@ -71,7 +69,7 @@ CONSULTATION = Panel(
         ),
         Table("sources", "Sources", "source", _VISITS, is_first=True),
         Table("countries", "Countries", "country", _VISITS),
-        Table("visit-numbers", "How often they come back", "visit_number", _VISITS, keeps_order_of_values=True),
+        Table("visit-numbers", "How often they come back", "visit_number", _VISITS, order="visit_number"),
         Table(
             "pages",
             "Pages",
@@ -80,14 +78,14 @@ CONSULTATION = Panel(
             needs="media",
             hint="Choose a media to see how each of its pages is read.",
             hides_absent=True,
-            keeps_order_of_values=True,
+            order="page",
         ),
         Table("intermediaries", "Intermediaries", "intermediary", _VISITS),
         Table("languages", "Languages", "language", _VISITS),
         Table("browsers", "Browsers", "browser", _VISITS),
         Table("devices", "Devices", "device", _VISITS),
         Table("systems", "Systems", "os", _VISITS),
-        Table("weekdays", "Weekdays", "weekday", _VISITS, keeps_order_of_values=True),
+        Table("weekdays", "Weekdays", "weekday", _VISITS, order="weekday"),
     ),
 )
 

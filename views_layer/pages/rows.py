@@ -11,9 +11,6 @@ from views_layer.pages.panels import Table
 from views_layer.pages.selection import Selection
 from views_layer.pages.wording import ABSENT_VALUES, count, figure, share, value_of
 
-VALUES_IN_ORDER = 1000
-"""How many rows a table asks for that shows the first values instead of the largest."""
-
 COLUMNS = {"duration_ms": "Active time", "page_reads": "Reads", "engaged_visits": "Engaged"}
 
 
@@ -86,9 +83,7 @@ def grid(
     if filters is None:
         return None
     order = parameters.get("order") or table.default_order
-    keeps_order = table.keeps_order_of_values and order == table.default_order
-    rows_asked = max(limit, VALUES_IN_ORDER) if keeps_order else limit
-    asked = selection.asked([*table.measures], now, by=table.by, order=order, limit=rows_asked)
+    asked = selection.asked([*table.measures], now, by=table.by, order=order, limit=limit)
     for name, values in filters.items():
         asked.setlist(name, values)
     if parameters.get("cursor"):
@@ -96,13 +91,11 @@ def grid(
     answer = ask(selection.hub, asked, now)
     ordered_by = order.lstrip("-") if order.lstrip("-") in table.measures else table.measures[0]
     results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
-    if keeps_order:
-        results.sort(key=lambda row: (row[table.by] is None, row[table.by]))
     return Grid(
         columns=[_column(name, metrics, order, selection) for name in table.measures],
-        rows=_rows(table, results[:limit], answer["totals"], ordered_by, metrics, selection),
+        rows=_rows(table, results, answer["totals"], ordered_by, metrics, selection),
         total=answer["meta"]["total_rows"],
-        has_more=len(results) > limit or bool(answer["meta"].get("next_cursor")),
+        has_more=bool(answer["meta"].get("next_cursor")),
         next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
         shares_of=metrics[ordered_by]["title"].lower(),
         query=answer["query"],
