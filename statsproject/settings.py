@@ -158,6 +158,7 @@ STORAGES = {
 }
 
 REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "views_layer.api.errors.answer_error",
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

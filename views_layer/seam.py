@@ -27,24 +27,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import redis
 from django.utils import timezone
 
-from aggregations.buckets import instant_ms
 from aggregations.cells import Cells, decode
 from aggregations.rollups import Rollup
 from batch import ledger
-from batch.models import Run
+from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
 from batch.view_store import view_store
 from events.cuts import published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, event_log
-from events.models import Cut
+from events.models import Cut, RejectedEvent
 from speed import buffers, consumer, folding, recovery
 
 logger = logging.getLogger(__name__)
 
+OVERDUE = timedelta(minutes=10)
+"""How late an hourly publication may be before the pipeline counts as unhealthy."""
 WAIT_S = 120
 """How long a command waits for a run that somebody else has claimed."""
 
@@ -203,7 +205,7 @@ def kind_due(now: datetime) -> str:
     return Run.DAILY if last is None or last.date() < now.date() else Run.HOURLY
 
 
-def status(now: datetime) -> dict:
+def status(now: datetime) -> dict[str, Any]:
     """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers."""
     log = event_log()
     head, published = log.head(), published_cut()
@@ -211,16 +213,18 @@ def status(now: datetime) -> dict:
         state = buffers.pipeline()
     except redis.RedisError:
         state = None
-    applied = state.mark if state else (published.position if published else {})
+    cut = published.position if published else {}
+    applied = state.mark if state else cut
+    mismatches = Mismatch.objects.count()
+    overdue = hour_is_due(published.cut_at if published else now, now - OVERDUE)
     return {
         "log": head,
         "applied": applied,
-        "cut": published.position if published else {},
+        "cut": cut,
         "published_epoch": published.epoch if published else 0,
         "lag_events": log.count_between(applied, head),
-        "redis": state is not None,
-        "overdue": hour_is_due(published.cut_at if published else None, now - timedelta(minutes=10)) and bool(head),
-        "milliseconds": instant_ms(now),
+        "audits": Audit.objects.count(),
+        "mismatches": mismatches,
+        "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
+        "healthy": state is not None and not mismatches and not overdue,
     }
-
-
