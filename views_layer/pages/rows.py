@@ -151,5 +151,5 @@ def _written(value: object) -> str:
 def _label(dimension: str, value: object) -> str:
     text = value_of(dimension, value)
     if dimension == "target" and text not in ABSENT_VALUES.values():
-        return text.removeprefix("https://").removeprefix("http://")
+        return text.removeprefix("https://").removeprefix("http://").removeprefix("www.")
     return text
