@@ -58,7 +58,9 @@ def _prepare_redis(quick_deaths: int) -> None:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
+    # As root, which containers are, Celery warns at length of what JSON messages do not allow.
+    python = (sys.executable, "-W", "ignore::RuntimeWarning:celery.platforms")
+    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
 
 
 def _worker(queue: str) -> tuple[str, ...]:
