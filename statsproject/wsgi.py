@@ -9,7 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 django_application = get_wsgi_application()
 
 from events.collector import Collector  # noqa: E402  (models can be imported only after django.setup)
-
 from statsproject import pulse  # noqa: E402
 
 application = Collector(django_application)
