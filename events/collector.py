@@ -115,7 +115,7 @@ def _public(environ: dict, is_hub: Callable[[str], bool]) -> Caller:
 
 
 def address_of(environ: dict) -> str:
-    """The client's address: as seen by the outermost of TRUSTED_PROXIES proxies, which each append to X-Forwarded-For."""
+    """The client's address, as the outermost of TRUSTED_PROXIES proxies saw it; each appends to X-Forwarded-For."""
     if settings.TRUSTED_PROXIES:
         hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
         if len(hops) >= settings.TRUSTED_PROXIES:

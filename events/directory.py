@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from django.db import close_old_connections
+from django.db import connection
 
 from events.models import ApiKey, Hub
 
@@ -36,13 +36,19 @@ class Memory(Generic[T]):
 
 def is_hub(slug: str) -> bool:
     """True for the slug of a hub."""
-    close_old_connections()
+    _renew_connection()
     return Hub.objects.filter(slug=slug).exists()
 
 
 def grant_of(key: str) -> tuple[str, str] | None:
     """Hub and scope of a key that is not revoked."""
-    close_old_connections()
+    _renew_connection()
     return (
         ApiKey.objects.filter(digest=ApiKey.digest_of(key), revoked_at=None).values_list("hub__slug", "scope").first()
     )
+
+
+def _renew_connection() -> None:
+    """Close a connection that is too old or broken: no signal of Django's does that outside its own requests."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()

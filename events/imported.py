@@ -50,8 +50,7 @@ def import_file(
     """
     with tempfile.TemporaryFile() as spool:
         run = _Run(spool, default_hub)
-        with path.open("rb") as raw:
-            text = gzip.open(raw) if path.suffix == ".gz" else raw
+        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw as text:
             is_csv = kind == "csv" or (kind == "auto" and ".csv" in path.suffixes)
             done, size = 0, path.stat().st_size
             for item in _csv_items(text) if is_csv else _json_items(text):

@@ -124,6 +124,10 @@ class EventLog(ABC):
         """
 
     @abstractmethod
+    def received_at(self, partition: str, sequence: int) -> int | None:
+        """When a chunk was received, in milliseconds; None where there is no such chunk."""
+
+    @abstractmethod
     def count_between(self, after: Position, until: Position) -> int:
         """Number of events in chunks after one position, up to another (included)."""
 

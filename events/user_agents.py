@@ -42,9 +42,10 @@ _TOKENS = tuple(
         (
             "tablet",
             (
-                r"(?i:\bipad|ipados|tablet([^ ]| [^p]|$)|kindle|\bsilk[-/]|playbook|touchpad|\bxoom\b|\bnook\b|kobo|nexus (7|9|10)\b"
-                r"|pixel c\b|transformer|mediapad|matepad|galaxy (note )?tab|\bpad\b)|\bSM-[TPX]\d|\bGT-(P\d|N80|N51)"
-                r"|\bKF[A-Z]{2,5}\b|\bLenovo (TB|YT|A\d{4})|\bTB-?[X\dJ]|\bSGP\d|\b(MI|Mi|Redmi|Xiaomi) ?Pad"
+                r"(?i:\bipad|ipados|tablet([^ ]| [^p]|$)|kindle|\bsilk[-/]|playbook|touchpad|\bxoom\b|\bnook\b|kobo"
+                r"|nexus (7|9|10)\b|pixel c\b|transformer|mediapad|matepad|galaxy (note )?tab|\bpad\b)"
+                r"|\bSM-[TPX]\d|\bGT-(P\d|N80|N51)|\bKF[A-Z]{2,5}\b"
+                r"|\bLenovo (TB|YT|A\d{4})|\bTB-?[X\dJ]|\bSGP\d|\b(MI|Mi|Redmi|Xiaomi) ?Pad"
             ),
         ),
         (
@@ -60,8 +61,8 @@ _TOKENS = tuple(
         (
             "desktop",
             (
-                r"(?i:windows|win(9[58]|nt)|macintosh|mac ?os|mac_powerpc|\bdarwin.*x86|\bx11\b|linux|\bcros\b|chrome ?os"
-                r"|ubuntu|fedora|debian|bsd\b|sunos|solaris|haiku|\bbeos\b|os/2|amiga|\bmac\b)"
+                r"(?i:windows|win(9[58]|nt)|macintosh|mac ?os|mac_powerpc|\bdarwin.*x86|\bx11\b|linux|\bcros\b"
+                r"|chrome ?os|ubuntu|fedora|debian|bsd\b|sunos|solaris|haiku|\bbeos\b|os/2|amiga|\bmac\b)"
             ),
         ),
     )

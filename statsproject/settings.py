@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
 from statsproject.environment import env_bool, env_int, secret_of, socket_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -155,11 +158,73 @@ STORAGES = {
 }
 
 REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "views_layer.api.errors.answer_error",
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {"TITLE": "Affluence", "VERSION": "1.0.0", "SERVE_INCLUDE_SCHEMA": False}
+
+UNFOLD = {
+    "SITE_TITLE": "Affluence",
+    "SITE_HEADER": "Affluence",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "waves",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("affluence.svg")}],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.5% .014 222)",
+            "100": "oklch(94.8% .028 221)",
+            "200": "oklch(90.2% .05 220)",
+            "300": "oklch(83.5% .083 219)",
+            "400": "oklch(75.6% .106 219)",
+            "500": "oklch(62% .104 222)",
+            "600": "oklch(48.5% .085 226)",
+            "700": "oklch(43% .075 227)",
+            "800": "oklch(37.2% .062 228)",
+            "900": "oklch(32% .051 229)",
+            "950": "oklch(24% .04 230)",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": True,
+        "navigation": [
+            {
+                "title": "Customers",
+                "items": [
+                    {"title": "Hubs", "icon": "library_books", "link": reverse_lazy("admin:events_hub_changelist")},
+                    {"title": "Keys", "icon": "key", "link": reverse_lazy("admin:events_apikey_changelist")},
+                    {"title": "Media", "icon": "auto_stories", "link": reverse_lazy("admin:events_media_changelist")},
+                ],
+            },
+            {
+                "title": "Pipeline",
+                "items": [
+                    {
+                        "title": "Rejected events",
+                        "icon": "inbox",
+                        "link": reverse_lazy("admin:events_rejectedevent_changelist"),
+                    },
+                    {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
+                ],
+            },
+        ],
+    },
+}
 
 LOGGING = {
     "version": 1,

@@ -15,6 +15,7 @@ import pyarrow
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from aggregations.event import Event, decode_events, encode_events
+from events import models
 from events.log import (
     Chunk,
     EventLog,
@@ -190,6 +191,10 @@ class OrmEventLog(EventLog):
     def read(self, after: Position, until: Position | None = None) -> Iterator[Chunk]:
         for partition, last in sorted((self.head() if until is None else until).items()):
             yield from _read_partition(partition, after.get(partition, 0), last)
+
+    def received_at(self, partition: str, sequence: int) -> int | None:
+        found = models.Chunk.objects.filter(partition=partition, sequence=sequence)
+        return found.values_list("received_at", flat=True).first()
 
     def count_between(self, after: Position, until: Position) -> int:
         with connections[ALIAS].cursor() as cursor:

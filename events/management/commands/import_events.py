@@ -1,7 +1,9 @@
 """Import events from a file of JSON lines or CSV."""
 
+import csv
 import json
 import sys
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +35,7 @@ class Command(BaseCommand):
         try:
             with tqdm(total=100, file=sys.stderr, desc="import", bar_format=BAR) as bar:
                 result = import_file(file, hub, options["format"], lambda part: bar.update(50 * part))
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise CommandError(f"{str(file)!r} cannot be read: {error}. Correct it and repeat the import.") from error
         except LogBusy as error:
             raise CommandError(f"{error} Repeat the import; it goes on where it stopped.") from error

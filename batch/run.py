@@ -1,0 +1,213 @@
+"""One batch run: folds the log range of an epoch, audits the frozen buffer, writes rows, publishes.
+
+Every step can be repeated: files, rows and records of an epoch are a function of the log range alone, so a run that
+died is done again from its start, and a run that lost its claim writes nothing that the winner would not write.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from aggregations.buckets import MONTH, buckets_of, instant_ms, moment_of
+from aggregations.cells import Cells, encode
+from aggregations.rollups import HOUR_MS, ROLLUPS
+from batch import archive, ledger, restatements
+from batch.cover import Hours, joined
+from batch.engine import engine
+from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
+from batch.rows import RowWriter
+from batch.view_store import DAY, ViewRow, view_store
+from events.cuts import cut_position
+from events.log import event_log
+from events.models import Hub
+
+logger = logging.getLogger(__name__)
+
+RECENTLY_CLOSED_H = 48
+"""Days and months that closed within so many hours get their row in a daily run even where nothing touched them."""
+REBUILD_EVENTS = 1_000_000
+"""Events of a rebuild's window, about: it bounds the memory."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it, of how much."""
+
+
+class Buffers(Protocol):
+    """What a run needs of the speed layer; the seam gives it."""
+
+    def frozen(self, epoch: int) -> dict[tuple[str, str], bytes]:
+        """The states of the frozen buffer by hub and rollup."""
+
+    def retire(self, epoch: int) -> None:
+        """Flip the readers to the epoch and drop its buffer, in one step."""
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """Progress for nobody."""
+
+
+def run_epoch(epoch: int, kind: str, buffers: Buffers, progress: Progress = silent) -> Run | None:
+    """Do an epoch's batch work and publish it; None where it is published already or another run has it.
+
+    Raises what went wrong, after giving the claim back.
+    """
+    run = ledger.claim(epoch, kind)
+    if run is None:
+        return None
+    try:
+        _Work(run, progress).do(buffers)
+    except ledger.Fenced:
+        raise
+    except BaseException as error:
+        ledger.fail(run, error)
+        raise
+    buffers.retire(epoch)
+    _clean_up(epoch)
+    return run
+
+
+def _clean_up(epoch: int) -> None:
+    """Delete what readers of the epoch before, and later ones, cannot need."""
+    view_store().clean_up(epoch - 1)
+    archive.clean_up(epoch - 1)
+    RebuiltWindow.objects.filter(epoch__lte=epoch).delete()
+
+
+class _Work:
+    """The steps of one run, in order."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self._run, self._progress, self._epoch = run, progress, run.epoch
+        self._store, self._engine, self._log = view_store(), engine(), event_log()
+        self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
+        self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
+
+    def do(self, buffers: Buffers) -> None:
+        self._say("archive")
+        if self._run.kind == Run.REBUILD:
+            archive.restore(self._log, self._epoch - 1, [cut_position(n) for n in range(self._epoch)])
+        files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
+        self._run.event_count = sum(file.event_count for file in files)
+        self._say("fold and audit")
+        with self._engine.window(archive.paths(files)) as window:
+            self._fold_epoch(window.fold, buffers.frozen(self._epoch))
+        if self._run.kind == Run.DAILY:
+            self._recompute_touched()
+        elif self._run.kind == Run.REBUILD:
+            self._recompute_everything()
+        if self._run.kind != Run.HOURLY:
+            archive.compact(self._epoch)
+        self._store.seal(self._epoch)
+        ledger.publish(self._run)
+
+    def _fold_epoch(self, fold: Callable, frozen: dict[tuple[str, str], bytes]) -> None:
+        """Compare the epoch's cells with the frozen buffer; an hourly run merges them into the published hours."""
+        compared, digest, mismatches = 0, hashlib.sha256(), []
+        for number, rollup in enumerate(ROLLUPS):
+            self._progress("fold and audit", number, len(ROLLUPS))
+            folded: dict[str, Cells] = fold(rollup)
+            for hub in sorted(folded.keys() | {hub for hub, name in frozen if name == rollup.name}):
+                state = encode(folded[hub], rollup.measures) if hub in folded else b""
+                digest.update(state)
+                compared += 1
+                if state != frozen.get((hub, rollup.name), b""):
+                    mismatches.append((hub, rollup.name, frozen.get((hub, rollup.name), b""), state))
+            if self._run.kind == Run.HOURLY:
+                for hub, delta in folded.items():
+                    writer = self._writer(hub)
+                    self._write(hub, writer.rows(rollup, writer.merged_with_published(rollup, delta)))
+            self._say(f"fold and audit {rollup.name}")
+        self._record_audit(compared, mismatches, digest.hexdigest())
+
+    def _record_audit(self, compared: int, mismatches: list[tuple[str, str, bytes, bytes]], digest: str) -> None:
+        audit, is_new = Audit.objects.get_or_create(
+            epoch=self._epoch,
+            defaults={
+                "audited_at": timezone.now(),
+                "compared": compared,
+                "mismatch_count": len(mismatches),
+                "digest": digest,
+            },
+        )
+        if is_new and mismatches:
+            logger.error("Audit of epoch %d: %d of %d states differ; batch wins.", self._epoch, len(mismatches), compared)
+            Mismatch.objects.bulk_create(
+                Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
+                for hub, rollup, buffer, batch in mismatches
+            )
+
+    def _recompute_touched(self) -> None:
+        """Fold again, from the raw events, every hour that an epoch since the last such run has touched."""
+        since = ledger.last_epoch_from_raw_events()
+        touched: dict[str, set[int]] = {}
+        files = archive.visible(self._epoch).filter(added_epoch__gt=since)
+        hour = f"occurred_at // {HOUR_MS}"
+        for hub, start in self._engine.rows(archive.paths(files), None, f"DISTINCT hub, {hour}", "true", []):
+            touched.setdefault(hub, set()).add(int(start))
+        for number, (hub, hours) in enumerate(sorted(touched.items())):
+            self._progress("recompute", number, len(touched))
+            for ranges in _limited(joined((hour, hour + 1) for hour in hours)):
+                self._recompute(hub, ranges)
+
+    def _recompute_everything(self) -> None:
+        """Fold everything again, hub by hub in windows of whole months; windows that are done stay done."""
+        windows = list(self._windows())
+        done = set(RebuiltWindow.objects.filter(epoch=self._epoch).values_list("hub", "start"))
+        for number, (hub, window) in enumerate(windows):
+            self._progress("rebuild", number, len(windows))
+            if (hub, window[0]) not in done:
+                self._recompute(hub, [window])
+                RebuiltWindow.objects.get_or_create(epoch=self._epoch, hub=hub, start=window[0])
+        self._progress("rebuild", len(windows), len(windows))
+
+    def _windows(self) -> Iterator[tuple[str, Hours]]:
+        bounds: dict[str, list[int]] = {}
+        for file in archive.visible(self._epoch):
+            found = bounds.setdefault(file.hub, [file.first_at, file.last_at, 0])
+            bounds[file.hub] = [min(found[0], file.first_at), max(found[1], file.last_at), found[2] + file.event_count]
+        for hub, (first_at, last_at, count) in sorted(bounds.items()):
+            zone = self._zone(hub)
+            months = buckets_of(MONTH, range(first_at // HOUR_MS, last_at // HOUR_MS + 1), zone)
+            months = months or buckets_of(MONTH, range(first_at // HOUR_MS, last_at // HOUR_MS + 1), ZoneInfo("UTC"))
+            wanted = max(1, len(months) * REBUILD_EVENTS // max(count, 1))
+            for first in range(0, len(months), wanted):
+                some = months[first : first + wanted]
+                yield hub, (some[0][0], some[-1][1])
+
+    def _recompute(self, hub: str, ranges: list[Hours]) -> None:
+        spans = [(start * HOUR_MS, end * HOUR_MS) for start, end in ranges]
+        files = archive.visible(self._epoch, hub, spans[0][0], spans[-1][1])
+        also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6)
+        with self._engine.window(archive.paths(files), spans) as window:
+            for rollup in ROLLUPS:
+                if hub in (folded := window.fold(rollup)):
+                    self._write(hub, self._writer(hub).rows(rollup, folded[hub], also))
+                self._say(f"recompute {hub} {moment_of(spans[0][0]):%Y-%m-%d} {rollup.name}")
+
+    def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
+        written = list(rows)
+        reason = Restatement.LATE if self._run.kind == Run.HOURLY else Restatement.CORRECTED
+        for row in written:
+            if row.rollup == "hub" and row.grain == DAY:
+                restatements.record(self._store, self._zone(hub), self._epoch, row, reason)
+        self._run.row_count += self._store.write(self._epoch, written)
+
+    def _writer(self, hub: str) -> RowWriter:
+        return RowWriter(self._store, hub, self._zone(hub), self._epoch, self._closed_before)
+
+    def _zone(self, hub: str) -> ZoneInfo:
+        return self._zones.get(hub) or ZoneInfo("UTC")
+
+    def _say(self, step: str) -> None:
+        ledger.report(self._run, step)
+
+
+def _limited(ranges: list[Hours], at_once: int = 400) -> Iterator[list[Hours]]:
+    """Ranges in runs, so that one statement does not name thousands."""
+    for first in range(0, len(ranges), at_once):
+        yield ranges[first : first + at_once]
+

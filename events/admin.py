@@ -1,0 +1,188 @@
+"""Hubs, their people and keys, the catalogue, the inbox of rejected events, and the cuts, in Django's admin."""
+
+import json
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from events.log import LogBusy
+from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedEvent
+from events.rejected import replay
+
+
+class ReadOnly:
+    """What nobody may add, change or delete by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+def issue(request: HttpRequest, key: ApiKey) -> ApiKey:
+    """Issue the key that the form `key` asks for, show it once in a message, and return its row."""
+    secret = ApiKey.issue(key.hub, key.scope, key.name)
+    messages.success(request, f"The new {key.scope} key of {key.hub.slug}, readable only now: {secret}")
+    return ApiKey.objects.get(digest=ApiKey.digest_of(secret))
+
+
+class MembershipInline(TabularInline):
+    model = Membership
+    extra = 0
+    tab = True
+    autocomplete_fields = ["user"]
+    verbose_name = "member"
+    verbose_name_plural = "members"
+
+
+class ApiKeyInline(TabularInline):
+    """Keys of a hub: a new one can be issued, an old one only revoked, in the list of keys."""
+
+    model = ApiKey
+    extra = 0
+    tab = True
+    can_delete = False
+    verbose_name = "key"
+    verbose_name_plural = "keys"
+    fields = ["scope", "name", "created_at", "revoked_at"]
+    readonly_fields = ["created_at", "revoked_at"]
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Hub)
+class HubAdmin(ModelAdmin):
+    list_display = ["slug", "title", "timezone", "member_count", "key_count", "created_at"]
+    search_fields = ["slug", "title"]
+    fields = ["slug", "title", "timezone", "created_at"]
+    readonly_fields = ["created_at"]
+    inlines = [MembershipInline, ApiKeyInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Hub]:
+        keys = Count("keys", filter=Q(keys__revoked_at=None), distinct=True)
+        return super().get_queryset(request).annotate(members=Count("memberships", distinct=True), live_keys=keys)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Hub | None = None) -> list[str]:
+        """The slug of a hub is in every event of its log, so it stays what it was."""
+        return [*self.readonly_fields, "slug"] if obj else list(self.readonly_fields)
+
+    @display(description="members", ordering="members")
+    def member_count(self, hub) -> int:
+        return hub.members
+
+    @display(description="keys in use", ordering="live_keys")
+    def key_count(self, hub) -> int:
+        return hub.live_keys
+
+    def save_formset(self, request: HttpRequest, form, formset, change: bool) -> None:
+        if formset.model is not ApiKey:
+            super().save_formset(request, form, formset, change)
+            return
+        formset.save(commit=False)
+        formset.new_objects = [issue(request, key) for key in formset.new_objects]
+
+
+@admin.register(Membership)
+class MembershipAdmin(ModelAdmin):
+    list_display = ["user", "hub"]
+    list_filter = ["hub"]
+    search_fields = ["user__username", "hub__slug", "hub__title"]
+    autocomplete_fields = ["user", "hub"]
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin):
+    list_display = ["hub", "scope", "name", "fingerprint", "created_at", "state"]
+    list_filter = ["scope", ("revoked_at", admin.EmptyFieldListFilter), "hub"]
+    search_fields = ["hub__slug", "name"]
+    autocomplete_fields = ["hub"]
+    fields = ["hub", "scope", "name"]
+    actions = ["revoke"]
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """A key cannot be altered; the list, without a key, can be seen and acted upon."""
+        return obj is None and super().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form, change: bool) -> None:
+        obj.__dict__.update(issue(request, obj).__dict__)
+
+    @display(description="fingerprint")
+    def fingerprint(self, key: ApiKey) -> str:
+        return key.digest[:8]
+
+    @display(description="state", label={"in use": "success", "revoked": "danger"})
+    def state(self, key: ApiKey) -> str:
+        return "revoked" if key.revoked_at else "in use"
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        self.message_user(request, f"{count} keys are revoked; they end to work within seconds.")
+
+
+@admin.register(Media)
+class MediaAdmin(ReadOnly, ModelAdmin):
+    """The catalogue. It learns from events, which would overwrite what is written here."""
+
+    list_display = ["title_or_key", "hub", "kind", "pages", "first_at"]
+    list_filter = ["kind", "hub"]
+    search_fields = ["key", "title"]
+    list_select_related = ["hub"]
+
+    @display(description="media", ordering="key", header=True)
+    def title_or_key(self, media: Media) -> list[str]:
+        return [media.title or media.key, media.key]
+
+
+@admin.register(RejectedEvent)
+class RejectedEventAdmin(ReadOnly, ModelAdmin):
+    list_display = ["received_at", "hub", "code", "detail", "state"]
+    list_filter = ["code", ("replayed_at", admin.EmptyFieldListFilter), "hub"]
+    search_fields = ["detail"]
+    fields = ["received_at", "hub", "code", "detail", "payload_text", "replayed_at"]
+    actions = ["replay"]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.change_rejectedevent")
+
+    def has_delete_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
+        return request.user.has_perm("events.delete_rejectedevent")
+
+    @display(description="state", label={"waits": "warning", "replayed": "success"})
+    def state(self, rejected: RejectedEvent) -> str:
+        return "replayed" if rejected.replayed_at else "waits"
+
+    @display(description="payload")
+    def payload_text(self, rejected: RejectedEvent) -> str:
+        text = bytes(rejected.payload).decode(errors="replace")
+        try:
+            return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        except ValueError:
+            return text
+
+    @admin.action(description="Replay: send them through the collector again", permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:
+        try:
+            result = replay(queryset.iterator())
+        except LogBusy as error:
+            self.message_user(request, f"{error} Replay again; it goes on where it stopped.", messages.ERROR)
+            return
+        told = f"{result.accepted} accepted, {result.duplicates} known already, {result.rejected} rejected again."
+        self.message_user(request, told, messages.WARNING if result.rejected else messages.SUCCESS)
+
+
+@admin.register(Cut)
+class CutAdmin(ReadOnly, ModelAdmin):
+    list_display = ["epoch", "cut_at", "published_at", "position"]

@@ -1,0 +1,200 @@
+// The panel's own behaviour: themes, menus, the chart, the beat of the live badge. Everything else is links and htmx.
+(() => {
+  "use strict";
+  const BEAT_MS = 8000;
+  const root = document.documentElement;
+  const find = (selector, within = document) => within.querySelector(selector);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // Theme: light, dark, or the system's
+
+  function storedTheme() {
+    try { return localStorage.getItem("affluence-theme") || "system"; } catch { return "system"; }
+  }
+
+  function chooseTheme(theme) {
+    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    try { localStorage.setItem("affluence-theme", theme); } catch { /* kept for this page only */ }
+    drawChart();
+  }
+
+  function showTheme() {
+    const input = find(`[data-themes] input[value="${storedTheme()}"]`);
+    if (input) input.checked = true;
+  }
+
+  // Menus: one open at a time; Escape and a click outside close it
+
+  const openMenus = () => all("details.menu[open], details.definition[open]");
+
+  function closeMenus(except) {
+    for (const menu of openMenus()) if (menu !== except && !menu.contains(except)) menu.open = false;
+  }
+
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu, details.definition")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of openMenus()) {
+      menu.open = false;
+      if (menu.contains(document.activeElement)) find("summary", menu).focus();
+    }
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-themes] input")) chooseTheme(event.target.value);
+  });
+
+  // The chart. Its figures are those of the table behind it, its colours those of its legend.
+
+  let chart = null;
+
+  const figure = {
+    count: (value) => Math.round(value * 100) / 100,
+    milliseconds: (value) => clock(value),
+    ratio: (value) => value,
+    percent: (value) => `${Math.round(value * 1000) / 10}%`,
+  };
+
+  function clock(milliseconds) {
+    const seconds = Math.round(milliseconds / 1000);
+    const parts = [Math.floor(seconds / 60) % 60, seconds % 60].map((part) => String(part).padStart(2, "0"));
+    const hours = Math.floor(seconds / 3600);
+    return hours ? `${hours}:${parts.join(":")}` : parts.join(":").replace(/^0/, "");
+  }
+
+  function axisText(kind, value) {
+    if (kind !== "count") return figure[kind](value);
+    if (!Number.isInteger(value)) return "";
+    return new Intl.NumberFormat("en", { notation: value >= 10000 ? "compact" : "standard" }).format(value);
+  }
+
+  function colours(card) {
+    const probe = (selector, side) => {
+      const key = find(selector, card);
+      return key ? getComputedStyle(key, side).borderTopColor : "transparent";
+    };
+    return {
+      now: probe(".key-now", "::before"),
+      before: probe(".key-before", "::before"),
+      text: getComputedStyle(find(".legend", card)).color,
+      line: getComputedStyle(card).borderTopColor,
+      ground: getComputedStyle(card).backgroundColor,
+    };
+  }
+
+  function withAlpha(colour, alpha) {
+    const numbers = colour.match(/[\d.]+/g);
+    return numbers ? `rgba(${numbers.slice(0, 3).join(", ")}, ${alpha})` : colour;
+  }
+
+  function drawChart() {
+    if (chart) { chart.destroy(); chart = null; }
+    const card = find("[data-chart]");
+    if (!card || !window.Chart) return;
+    const rows = all("[data-series] tbody tr", card);
+    const number = (text) => (text === "" ? null : Number(text));
+    const kind = card.dataset.chart;
+    const colour = colours(card);
+    const values = rows.map((row) => number(row.dataset.value));
+    const running = rows.findIndex((row) => row.dataset.phase === "running");
+    const isKnown = (index) => values[index] !== null && values[index] !== undefined;
+    const isFew = values.filter((value) => value !== null).length < 3;
+    const isDot = (index) => isFew || index === running || (!isKnown(index - 1) && !isKnown(index + 1));
+    const area = (context) => {
+      const { ctx, chartArea } = context.chart;
+      if (!chartArea) return "transparent";
+      const fill = ctx.createLinearGradient(0, chartArea.top, 0, chartArea.bottom);
+      fill.addColorStop(0, withAlpha(colour.now, 0.2));
+      fill.addColorStop(1, withAlpha(colour.now, 0.01));
+      return fill;
+    };
+    const line = {
+      borderWidth: 2, pointRadius: 0, pointHoverRadius: 5, pointHoverBorderWidth: 2, pointHoverBorderColor: colour.ground,
+      cubicInterpolationMode: "monotone", borderCapStyle: "round", borderJoinStyle: "round",
+    };
+    const datasets = [{
+      ...line, label: "This period", data: values, borderColor: colour.now, backgroundColor: area, fill: true,
+      pointHoverBackgroundColor: colour.now, pointBackgroundColor: colour.now,
+      pointRadius: (context) => (isDot(context.dataIndex) ? 3.5 : 0),
+      segment: { borderDash: (context) => (running >= 0 && context.p1DataIndex === running ? [3, 5] : undefined) },
+    }];
+    const before = find(".key-before", card);
+    if (before) {
+      datasets.push({
+        ...line, label: before.textContent, data: rows.map((row) => number(row.dataset.previous)), borderColor: colour.before,
+        borderWidth: 1.5, borderDash: [5, 5], pointHoverBackgroundColor: colour.before, pointRadius: isFew ? 3 : 0,
+      });
+    }
+    const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
+    chart = new window.Chart(find("canvas", card), {
+      type: "line",
+      data: { labels: rows.map((row) => row.dataset.tick), datasets },
+      options: {
+        animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
+        layout: { padding: { top: 6, right: 6 } },
+        scales: {
+          x: { grid: { display: false }, border: { color: colour.line }, ticks: { color: colour.text, font, maxRotation: 0, autoSkipPadding: 28 } },
+          y: {
+            beginAtZero: true, border: { display: false }, grid: { color: colour.line, drawTicks: false },
+            ticks: { color: colour.text, font, padding: 10, maxTicksLimit: 5, callback: (value) => axisText(kind, value) },
+          },
+        },
+        plugins: {
+          legend: { display: false },
+          tooltip: {
+            backgroundColor: colour.text === "" ? undefined : "#10181c", titleColor: "#fff", bodyColor: "#d9e2e6", padding: 12, cornerRadius: 8,
+            titleFont: { ...font, weight: "600" }, bodyFont: font, boxWidth: 8, boxHeight: 8, usePointStyle: true, caretSize: 0,
+            callbacks: {
+              title: (items) => find("th", rows[items[0].dataIndex]).textContent.trim(),
+              label: (item) => ` ${item.dataset.label}: ${all("td", rows[item.dataIndex])[item.datasetIndex].textContent}`,
+            },
+          },
+        },
+      },
+    });
+  }
+
+  // htmx: after a swap draw again, keep the keyboard where it was, tell it to screen readers; a broken card can be retried
+
+  let focused = null;
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const menu = event.target.closest("details.menu");
+    focused = menu ? find("summary", menu).id : event.target.id;
+  });
+
+  document.addEventListener("htmx:afterSettle", (event) => {
+    const isPage = event.target.id === "page" || event.target === document.body;
+    if (!isPage) return;
+    showTheme();
+    drawChart();
+    const target = focused && document.getElementById(focused);
+    if (target && document.activeElement === document.body) target.focus({ preventScroll: true });
+    const summary = find("[data-summary]");
+    const status = find("#status");
+    if (summary && status) status.textContent = summary.textContent;
+  });
+
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, (event) => {
+      const card = event.target.closest("[data-fragment]");
+      if (!card || !find(".skeleton, .retry", card)) return;
+      const note = document.createElement("p");
+      const button = document.createElement("button");
+      note.className = "blank retry";
+      note.append("This table could not be loaded. ", button);
+      button.className = "button";
+      button.textContent = "Try again";
+      button.addEventListener("click", () => window.htmx.trigger(card, "affluence:retry"));
+      (find(".skeleton, .retry", card)).replaceWith(note);
+    });
+  }
+
+  // The beat: what refreshes by itself does so while the tab is seen
+
+  setInterval(() => {
+    if (document.visibilityState === "visible" && window.htmx) window.htmx.trigger(document.body, "affluence:tick");
+  }, BEAT_MS);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+  showTheme();
+  drawChart();
+})();

@@ -1,0 +1,343 @@
+"""POST /api/events, through the WSGI callable, into the log."""
+
+import gzip
+import io
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from events.collector import Collector, address_of, language_of
+from events.committer import Committer
+from events.intake import Batch, Intake
+from events.log import LogBusy, event_log
+from events.models import ApiKey, Hub, RejectedEvent
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub.objects.create(slug="acme")
+
+
+@pytest.fixture
+def collector(hub) -> Collector:
+    def django_application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"django"]
+
+    return Collector(django_application)
+
+
+@pytest.fixture
+def post(collector):
+    """Post a body; answers (status, JSON or None, headers)."""
+
+    def send(body, **environ):
+        return request(collector, body if isinstance(body, bytes) else json.dumps(body).encode(), **environ)
+
+    return send
+
+
+def request(collector, body: bytes = b"", method: str = "POST", path: str = "/api/events", **environ):
+    seen = {}
+
+    def start_response(status, headers):
+        seen.update(status=int(status[:3]), headers=dict(headers))
+
+    parts = collector(
+        {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "CONTENT_LENGTH": str(len(body)),
+            "CONTENT_TYPE": "text/plain",
+            "REMOTE_ADDR": "192.0.2.1",
+            "wsgi.input": io.BytesIO(body),
+        }
+        | environ,
+        start_response,
+    )
+    content = b"".join(parts)
+    is_json = seen["headers"].get("Content-Type") == "application/json"
+    return seen["status"], json.loads(content) if is_json else content, seen["headers"]
+
+
+def event(**fields) -> dict:
+    return {"hub": "acme", "action": "view", "visitor": "ann"} | fields
+
+
+def logged() -> list:
+    return [event for chunk in event_log().read({}) for event in chunk.events]
+
+
+def bearer(key: str) -> dict:
+    return {"HTTP_AUTHORIZATION": f"Bearer {key}"}
+
+
+def test_it_hands_other_paths_to_django(collector):
+    assert request(collector, path="/api/metrics")[1] == b"django"
+
+
+def test_it_takes_one_event(post):
+    status, answer, headers = post(event(media="m", title="É"))
+    assert (status, answer) == (202, {"accepted": 1, "duplicates": 0, "rejected": []})
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert [(e.hub, e.media, e.title) for e in logged()] == [("acme", "m", "É")]
+
+
+def test_it_spares_the_neighbours_of_a_bad_event(post):
+    status, answer, _ = post({"events": [event(id="a"), event(page=0), 5, event(id="a"), event(hub="no")]})
+    assert (status, answer) == (
+        202,
+        {
+            "accepted": 1,
+            "duplicates": 1,
+            "rejected": [
+                {
+                    "index": 1,
+                    "code": "invalid_page",
+                    "detail": "page must be a whole number from 1 to 2147483647, not 0.",
+                },
+                {"index": 2, "code": "invalid_event", "detail": "An event must be an object, not 5."},
+                {"index": 4, "code": "unknown_hub", "detail": "hub 'no' is not known, or not the hub of this key."},
+            ],
+        },
+    )
+    assert [row.code for row in RejectedEvent.objects.order_by("id")] == [
+        "invalid_page",
+        "invalid_event",
+        "unknown_hub",
+    ]
+
+
+def test_it_answers_202_where_all_are_rejected(post):
+    status, answer, _ = post({"events": [{}]})
+    assert (status, answer["accepted"], answer["rejected"][0]["code"]) == (202, 0, "missing_hub")
+    assert event_log().head() == {}
+
+
+def test_it_does_not_claim_the_id_of_a_rejected_event(post):
+    post(event(id="a", page=0))
+    assert post(event(id="a", page=1))[1] == {"accepted": 1, "duplicates": 0, "rejected": []}
+
+
+def test_it_takes_no_events(post):
+    assert post({"events": []})[:2] == (202, {"accepted": 0, "duplicates": 0, "rejected": []})
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'{"events":1}', b"\xff\xfe"])
+def test_it_refuses_what_is_no_event(post, body):
+    status, answer, _ = post(body)
+    assert (status, answer["error"]["code"], sorted(answer["error"])) == (
+        400,
+        "invalid_json",
+        ["code", "detail", "field"],
+    )
+
+
+def test_it_refuses_too_many_events(post):
+    assert post({"events": [event()] * 1000})[1]["accepted"] == 1000
+    assert post({"events": [event()] * 1001})[0] == 413
+
+
+def test_it_refuses_too_many_bytes(post):
+    body = json.dumps(event(nonsense="x" * (MIB - 100))).encode()
+    fitting, large = body.ljust(MIB), body.ljust(MIB + 1)
+    chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+    assert [post(fitting)[0], post(large)[0]] == [202, 413]
+    assert [post(fitting, **chunked)[0], post(large, **chunked)[0]] == [202, 413]
+    assert post(gzip.compress(fitting), HTTP_CONTENT_ENCODING="gzip")[0] == 202
+    assert post(gzip.compress(large), HTTP_CONTENT_ENCODING="gzip")[0] == 413
+
+
+def test_it_refuses_a_body_that_breaks_off(post):
+    assert post(b"{}", CONTENT_LENGTH="9")[0] == 400
+    assert post(gzip.compress(b"{}")[:-4], HTTP_CONTENT_ENCODING="gzip")[0] == 400
+    assert post(b"{}", HTTP_CONTENT_ENCODING="gzip")[0] == 400
+    assert post(b"{}", HTTP_CONTENT_ENCODING="br")[0] == 415
+    assert post(b"{}", CONTENT_LENGTH="-1")[0] == 400
+
+
+def test_it_answers_a_preflight(collector):
+    status, content, headers = request(collector, method="OPTIONS")
+    assert (status, content, headers["Access-Control-Allow-Methods"]) == (204, b"", "POST, OPTIONS")
+
+
+def test_it_refuses_other_methods(collector):
+    status, _, headers = request(collector, method="GET")
+    assert (status, headers["Allow"]) == (405, "POST, OPTIONS")
+
+
+def test_it_refuses_keys_that_cannot_send(post, hub):
+    revoked = ApiKey.issue(hub, ApiKey.INGEST)
+    ApiKey.objects.update(revoked_at=timezone.now())
+    read = ApiKey.issue(hub, ApiKey.READ)
+    sent = [post(event(), **bearer(key)) for key in ("no", revoked, read)]
+    assert [(status, answer["error"]["code"]) for status, answer, _ in sent] == [
+        (401, "unknown_key"),
+        (401, "unknown_key"),
+        (403, "wrong_scope"),
+    ]
+    assert post(event(), HTTP_AUTHORIZATION="Basic YTpi")[0] == 401
+
+
+def test_it_lets_an_ingest_key_send_for_its_hub_alone(post, hub):
+    Hub.objects.create(slug="other")
+    key = ApiKey.issue(hub, ApiKey.INGEST)
+    old = event(occurred_at="2001-01-01T00:00:00Z", country="FR", language="fr")
+    assert post(old, **bearer(key))[1]["accepted"] == 1
+    assert post(event(hub="other"), **bearer(key))[1]["rejected"][0]["code"] == "unknown_hub"
+    assert post(old)[1]["rejected"][0]["code"] == "too_old"
+    assert [(e.country, e.language, e.occurred_at) for e in logged()] == [("FR", "fr", 978_307_200_000)]
+
+
+def test_it_never_stores_an_address(post, settings):
+    key = ApiKey.issue(Hub.objects.get(), ApiKey.INGEST)
+    post({"hub": "acme", "action": "view", "ip": "198.51.100.77", "page": 0}, **bearer(key))
+    post({"hub": "acme", "action": "view", "ip": "198.51.100.77"}, **bearer(key))
+    assert b"198.51.100" not in bytes(RejectedEvent.objects.get().payload)
+    assert "198.51.100" not in repr(logged())
+
+
+def test_it_takes_a_thousand_times_the_same_id_at_once(post):
+    answers = []
+
+    def send():
+        answers.append(post({"events": [event(id=f"e{n}") for n in range(20)]})[1])
+
+    threads = [threading.Thread(target=send) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sum(a["accepted"] for a in answers), sum(a["duplicates"] for a in answers)) == (20, 220)
+    assert sorted(e.id for e in logged()) == sorted(f"e{n}" for n in range(20))
+
+
+class FailingIntake(Intake):
+    """An intake whose commits fail as told."""
+
+    error: Exception | None = None
+    poison: str | None = None
+
+    def commit(self, batches):
+        ids = {draft.sent.id for batch in batches for draft in batch.drafts}
+        if self.error:
+            raise self.error
+        if self.poison in ids:
+            raise RuntimeError("poison")
+        return super().commit(batches)
+
+
+def test_it_asks_to_come_back_while_the_log_is_busy(hub):
+    intake = FailingIntake()
+    intake.error = LogBusy("The log is busy.")
+    collector = Collector(None, lambda: intake)
+    body = json.dumps(event(id="a")).encode()
+    status, answer, headers = request(collector, body)
+    assert (status, answer["error"]["code"], headers["Retry-After"]) == (503, "busy", "2")
+    intake.error = None
+    assert request(collector, body)[1] == {"accepted": 1, "duplicates": 0, "rejected": []}
+
+
+def test_it_answers_500_for_the_poisoned_batch_alone(hub, post):
+    intake = FailingIntake()
+    intake.poison = "bad"
+    collector = Collector(None, lambda: intake)
+    sent = [request(collector, json.dumps(event(id=name)).encode())[0] for name in ("a", "bad", "b")]
+    assert sent == [202, 500, 202]
+
+
+class SlowIntake(Intake):
+    """An intake that waits for a sign before it commits."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def commit(self, batches):
+        self.entered.set()
+        self.go.wait(10)
+        return super().commit(batches)
+
+
+def test_it_never_writes_a_batch_that_it_gave_up(hub):
+    intake = SlowIntake()
+    collector = Collector(None, lambda: intake)
+    collector._committer = Committer(lambda: intake, patience_s=0.05)
+    answers = {}
+
+    def send(name):
+        answers[name] = request(collector, json.dumps(event(id=name)).encode())[0]
+
+    taken = threading.Thread(target=send, args=("taken",))
+    taken.start()
+    intake.entered.wait(10)
+    send("left")
+    intake.go.set()
+    taken.join()
+    send("later")
+    assert answers == {"taken": 202, "left": 503, "later": 202}
+    assert sorted(e.id for e in logged()) == ["later", "taken"]
+
+
+def test_it_refuses_more_than_the_queue_holds(hub, monkeypatch):
+    monkeypatch.setattr("events.committer.MAX_WAITING_EVENTS", 1)
+    intake = SlowIntake()
+    collector = Collector(None, lambda: intake)
+    statuses = []
+
+    def send(name):
+        statuses.append(request(collector, json.dumps(event(id=name)).encode())[0])
+
+    first = threading.Thread(target=send, args=("a",))
+    first.start()
+    intake.entered.wait(10)
+    second = threading.Thread(target=send, args=("b",))
+    second.start()
+    while not collector._committer._queue:
+        pass
+    send("c")
+    intake.go.set()
+    first.join()
+    second.join()
+    assert sorted(statuses) == [202, 202, 503]
+
+
+def test_it_clamps_a_clock_that_is_ahead(post):
+    post(event(occurred_at=(timezone.now() + timedelta(minutes=6)).isoformat()))
+    (stored,) = logged()
+    assert (stored.is_clamped, stored.occurred_at) == (True, stored.received_at)
+
+
+def test_it_believes_as_many_proxies_as_it_is_told(settings):
+    environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "6.6.6.6, 192.0.2.9, 10.0.0.2"}
+    found = []
+    for settings.TRUSTED_PROXIES in (0, 1, 2, 4):
+        found.append(address_of(environ))
+    assert found == ["10.0.0.1", "10.0.0.2", "192.0.2.9", "10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("fr-CH, en;q=0.5", "fr"),
+        ("EN", "en"),
+        ("*", None),
+        ("", None),
+        ("x", None),
+        ("123", None),
+        ("zh-Hant;q=1", "zh"),
+    ],
+)
+def test_it_reads_the_first_language(header, language):
+    assert language_of(header) == language
+
+
+def test_an_empty_batch_needs_no_commit():
+    assert Committer(lambda: None).commit(Batch()).accepted == 0

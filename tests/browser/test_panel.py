@@ -1,0 +1,182 @@
+"""The panel in a real browser: what a customer sees and clicks."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import management
+from django.utils import timezone
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from events.models import Hub, Media, Membership
+
+CHROMIUM = "/usr/bin/chromium"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(databases="__all__", transaction=True),
+    pytest.mark.usefixtures("redis_url"),
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
+]
+# Playwright's own event loop makes Django take this thread for an asynchronous one.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+
+def events() -> Iterator[dict]:
+    """Three visits of yesterday: two French, one Belgian; the media cat-1 twice, cat-2 once; one share, one click."""
+    start = timezone.now() - timedelta(hours=25)
+    visits = [("v1", "FR", "cat-1"), ("v2", "FR", "cat-2"), ("v3", "BE", "cat-1")]
+    for number, (visitor, country, media) in enumerate(visits):
+        common = {"hub": "acme", "visitor": visitor, "visit": f"{visitor}-1", "country": country, "media": media}
+        steps = [
+            {"action": "view", "title": f"Catalogue {media[-1]}", "media_kind": "document", "pages": 12},
+            {"action": "read", "page": 1, "duration_ms": 30_000},
+            {"action": "read", "page": 2, "duration_ms": 15_000},
+        ]
+        if visitor == "v1":
+            steps += [
+                {"action": "share", "network": "linkedin"},
+                {"action": "click", "target": "https://shop.example/a"},
+            ]
+        for step, fields in enumerate(steps):
+            occurred_at = start + timedelta(minutes=10 * number, seconds=30 * step)
+            yield {"id": f"{visitor}-{step}", "occurred_at": occurred_at.isoformat(), **common, **fields}
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Hub:
+    hub = Hub.objects.create(slug="acme", title="Acme Furniture", timezone="Europe/Paris")
+    user = User.objects.create_user("anna", password="a-good-password")
+    Membership.objects.create(user=user, hub=hub)
+    for key in ("cat-1", "cat-2"):
+        fields = {"title": f"Catalogue {key[-1]}", "kind": "document", "first_at": timezone.now()}
+        Media.objects.get_or_create(hub=hub, key=key, defaults=fields)
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(event) + "\n" for event in events()))
+    management.call_command("import_events", str(file), hub="acme")
+    management.call_command("run_batch")
+    return hub
+
+
+class Watched:
+    """A page that remembers what a healthy one has none of: console errors and requests to other hosts."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.on("console", lambda message: self._fault(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self._fault(str(error)))
+        page.on("request", lambda request: None if request.url.startswith(origin) else self._fault(request.url))
+
+    def _fault(self, fault: str) -> None:
+        self.faults.append(fault)
+
+
+@pytest.fixture(params=[(1440, 900, "light"), (390, 844, "dark")], ids=["desk", "phone"])
+def watched(request: pytest.FixtureRequest, live_server, acme: Hub) -> Iterator[Watched]:
+    """A page just after login."""
+    width, height, theme = request.param
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme).new_page()
+        watched = Watched(page, live_server.url)
+        page.goto(f"{live_server.url}/hubs/acme/engagement")
+        page.get_by_label("User name").fill("anna")
+        page.get_by_label("Password").fill("a-good-password")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/hubs/acme/engagement")
+        yield watched
+        browser.close()
+
+
+def number(page: Page, metric: str) -> str:
+    return page.locator(f"[data-metric={metric}] .figure-value").inner_text()
+
+
+def table(page: Page, name: str) -> Locator:
+    """A table, scrolled to: those below the fold load when they are seen."""
+    page.evaluate("id => document.getElementById(id).scrollIntoView()", f"table-{name}")
+    return page.locator(f"#table-{name}:not([aria-busy])")
+
+
+def test_a_customer_reads_filters_and_goes_back(watched: Watched) -> None:
+    page = watched.page
+    assert [number(page, metric) for metric in ("shares", "clicks", "downloads")] == ["1", "1", "0"]
+
+    page.get_by_role("link", name="Consultation").click()
+    page.wait_for_url("**/consultation*")
+    expect(page.locator("h1")).to_have_text("Consultation")
+    shown = {metric: number(page, metric) for metric in ("visits", "views", "page_reads", "avg_visit_duration_ms")}
+    assert shown == {"visits": "3", "views": "3", "page_reads": "6", "avg_visit_duration_ms": "0:45"}
+    expect(page.locator(".trust")).to_contain_text("Exact.")
+
+    table(page, "countries").get_by_role("link", name="France").click()
+    expect(page.locator(".chip")).to_contain_text("France")
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("2")
+    assert "country=FR" in page.url
+
+    table(page, "media").get_by_role("link", name="Catalogue 2").click()
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("1")
+    expect(table(page, "pages")).to_contain_text("Page 2")
+
+    page.go_back()
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("2")
+    page.get_by_role("link", name="Remove the filter Country: France").click()
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("3")
+    assert watched.faults == []
+
+
+def test_a_key_number_becomes_the_measure_of_the_chart(watched: Watched) -> None:
+    page = watched.page
+    page.locator("[data-metric=clicks]").get_by_role("link").click()
+    expect(page.locator("#chart-title")).to_have_text("Clicks")
+    assert "metric=clicks" in page.url
+    page.get_by_text("Table of the chart").click()
+    expect(page.locator("[data-series] tbody tr")).to_have_count(7)
+    assert page.evaluate("Chart.getChart(document.querySelector('canvas')).data.datasets[0].data.length") == 7
+    assert watched.faults == []
+
+
+def test_own_dates_are_chosen_and_include_the_last_day(watched: Watched) -> None:
+    page = watched.page
+    yesterday = (timezone.now() - timedelta(hours=25)).astimezone(ZoneInfo("Europe/Paris")).date()
+    page.locator("#period-menu").click()
+    page.get_by_label("From").fill(yesterday.isoformat())
+    page.get_by_label("To", exact=True).fill(yesterday.isoformat())
+    page.get_by_role("button", name="Show these dates").click()
+    expect(page.locator("#period-menu")).to_contain_text(yesterday.isoformat())
+    assert number(page, "shares") == "1"
+    assert f"from={yesterday}" in page.url
+    assert f"to={yesterday + timedelta(days=1)}" in page.url
+    assert watched.faults == []
+
+
+def test_a_theme_is_kept_and_nothing_scrolls_sideways(watched: Watched) -> None:
+    page = watched.page
+    page.locator("#user-menu").click()
+    page.get_by_role("radio", name="Dark").check()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert watched.faults == []
+
+
+def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None:
+    page = watched.page
+    page.locator("#period-menu").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Last 28 days")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Last 28 days")).to_be_hidden()
+    assert page.evaluate("document.activeElement.id") == "period-menu"
+
+
+def test_no_page_holds_inline_style_or_script(watched: Watched) -> None:
+    for selector in ("style", "[style]:not(canvas)", "script:not([src])"):
+        assert watched.page.locator(selector).count() == 0

@@ -1,0 +1,262 @@
+"""What every backend of the event log promises."""
+
+import threading
+
+import pytest
+from django.db import OperationalError, connections
+
+from aggregations.event import Event
+from events.log import Chunk, EventLog, LogBusy, LogCorrupt, LogGap, Rejection, VisitSpan, WriterFenced
+from events.logs.orm import OrmEventLog
+from events.models import Chunk as ChunkRow
+from events.models import RejectedEvent
+
+
+class Boom(Exception):
+    pass
+
+
+def event(number: int, **fields) -> Event:
+    return Event("acme", f"e{number}", "view", number, number, 1, 1, 1, **fields)
+
+
+class EventLogContract:
+    """Inherited by a test class for each backend, which provides the hooks below."""
+
+    def make_log(self) -> EventLog:
+        raise NotImplementedError
+
+    def take_sequence(self, sequence: int) -> None:
+        """Append chunk `sequence` behind the back of an open writer."""
+        raise NotImplementedError
+
+    def lose(self, sequence: int) -> None:
+        raise NotImplementedError
+
+    def damage(self, sequence: int) -> None:
+        raise NotImplementedError
+
+    def rejected(self) -> list[tuple]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def log(self) -> EventLog:
+        return self.make_log()
+
+    def fill(self, log: EventLog, count: int) -> None:
+        for number in range(1, count + 1):
+            with log.writer() as writer:
+                writer.append([event(number)], received_at=number)
+
+    def test_it_begins_empty(self, log):
+        assert (log.head(), list(log.read({})), log.count_between({}, {})) == ({}, [], 0)
+
+    def test_it_gives_back_what_was_appended(self, log):
+        rich = event(1, title="É 目", properties={"a": 1, "b": 1.5, "c": True, "d": "x"}, visitor_key=b"\0" * 16)
+        with log.writer() as writer:
+            assert writer.append([rich, event(2)], received_at=5) == 1
+        assert list(log.read({})) == [Chunk("main", 1, 5, [rich, event(2)])]
+
+    def test_it_numbers_chunks_without_gap(self, log):
+        self.fill(log, 3)
+        with pytest.raises(Boom), log.writer() as writer:
+            writer.append([event(9)], received_at=9)
+            raise Boom
+        self.fill(log, 1)
+        assert [chunk.sequence for chunk in log.read({})] == [1, 2, 3, 4]
+        assert log.head() == {"main": 4}
+
+    def test_it_appends_twice_in_one_write(self, log):
+        with log.writer() as writer:
+            assert [writer.append([event(n)], received_at=n) for n in (1, 2)] == [1, 2]
+        assert log.head() == {"main": 2}
+
+    def test_it_reads_ranges(self, log):
+        self.fill(log, 5)
+        found = [chunk.sequence for chunk in log.read({"main": 1}, {"main": 4})]
+        assert (found, log.count_between({"main": 1}, {"main": 4})) == ([2, 3, 4], 3)
+
+    def test_it_keeps_partitions_apart(self, log):
+        for partition in ("a", "b", "a"):
+            with log.writer(partition) as writer:
+                writer.append([event(1)], received_at=1)
+        assert log.head() == {"a": 2, "b": 1}
+        assert [(chunk.partition, chunk.sequence) for chunk in log.read({"a": 1})] == [("a", 2), ("b", 1)]
+
+    def test_it_writes_all_or_nothing(self, log):
+        with pytest.raises(Boom), log.writer() as writer:
+            writer.claim_ids([("acme", "e1")])
+            writer.save_numbering([("acme", b"k" * 16, 1)], [("acme", 1, b"v" * 16, VisitSpan(1, 1, 0, 0))])
+            writer.append([event(1)], received_at=1)
+            writer.reject([Rejection("acme", "too_old", "why", b"{}", 1)])
+            raise Boom
+        with log.writer() as writer:
+            seen = (
+                writer.claim_ids([("acme", "e1")]),
+                writer.visitors([("acme", b"k" * 16)]),
+                writer.last_numbers(["acme"]),
+                writer.visits([("acme", 1)]),
+            )
+        assert seen == (set(), {}, {"acme": (0, 0)}, {("acme", 1): {}})
+        assert (log.head(), self.rejected()) == ({}, [])
+
+    def test_it_fences_a_zombie(self, log):
+        self.fill(log, 1)
+        with pytest.raises(WriterFenced), log.writer() as writer:
+            self.take_sequence(2)
+            writer.append([event(2)], received_at=2)
+
+    def test_it_fences_a_number_that_is_given_twice(self, log):
+        with log.writer() as writer:
+            writer.save_numbering([("acme", b"a" * 16, 1)], [])
+        with pytest.raises(WriterFenced), log.writer() as writer:
+            writer.save_numbering([("acme", b"b" * 16, 1)], [])
+
+    def test_it_stops_at_a_gap(self, log):
+        self.fill(log, 4)
+        self.lose(3)
+        found = []
+        with pytest.raises(LogGap, match="Chunk 3 of partition 'main'"):
+            found.extend(log.read({"main": 1}))
+        with pytest.raises(LogGap):
+            list(log.read({"main": 2}))
+        reading = log.read({})
+        assert [next(reading).sequence for _ in range(2)] == [1, 2]
+
+    def test_it_stops_at_a_lost_end(self, log):
+        self.fill(log, 2)
+        with pytest.raises(LogGap):
+            list(log.read({}, {"main": 3}))
+
+    def test_it_does_not_give_a_damaged_chunk(self, log):
+        self.fill(log, 2)
+        self.damage(2)
+        reading = log.read({})
+        assert next(reading).sequence == 1
+        with pytest.raises(LogCorrupt, match="Chunk 2"):
+            next(reading)
+
+    def test_it_knows_whether_a_writer_is_current(self, log):
+        self.fill(log, 2)
+        with log.writer() as writer:
+            assert [writer.is_current(sequence) for sequence in (1, 2, 3)] == [False, True, False]
+
+    def test_it_claims_an_id_once_for_ever(self, log):
+        with log.writer() as writer:
+            assert writer.claim_ids([("acme", "a"), ("acme", "b"), ("other", "a")]) == set()
+        with log.writer() as writer:
+            assert writer.claim_ids([("acme", "a"), ("acme", "c"), ("other", "b")]) == {("acme", "a")}
+        with log.writer() as writer:
+            assert writer.claim_ids([("acme", "c"), ("other", "b")]) == {("acme", "c"), ("other", "b")}
+            assert writer.claim_ids([]) == set()
+
+    def test_it_claims_many_ids(self, log):
+        ids = [("acme", f"e{n}") for n in range(2500)]
+        with log.writer() as writer:
+            writer.claim_ids(ids[::2])
+        with log.writer() as writer:
+            assert writer.claim_ids(ids) == set(ids[::2])
+
+    def test_it_keeps_the_numbering(self, log):
+        with log.writer() as writer:
+            writer.save_numbering(
+                [("acme", b"a" * 16, 1), ("acme", b"b" * 16, 2), ("other", b"a" * 16, 1)],
+                [("acme", 1, b"v" * 16, VisitSpan(1, 1, 10, 20)), ("acme", 1, b"w" * 16, VisitSpan(2, 2, 90, 90))],
+            )
+        with log.writer() as writer:
+            writer.save_numbering([], [("acme", 1, b"v" * 16, VisitSpan(1, 1, 5, 30))])
+        with log.writer() as writer:
+            assert writer.visitors([("acme", b"b" * 16), ("acme", b"x" * 16), ("other", b"a" * 16)]) == {
+                ("acme", b"b" * 16): 2,
+                ("other", b"a" * 16): 1,
+            }
+            assert writer.last_numbers(["acme", "other", "none"]) == {"acme": (2, 2), "other": (1, 0), "none": (0, 0)}
+            assert writer.visits([("acme", 1), ("acme", 2)]) == {
+                ("acme", 1): {b"v" * 16: VisitSpan(1, 1, 5, 30), b"w" * 16: VisitSpan(2, 2, 90, 90)},
+                ("acme", 2): {},
+            }
+
+    def test_it_keeps_rejections(self, log):
+        with log.writer() as writer:
+            writer.reject([Rejection("acme", "too_old", "why", b'{"a":1}', 1_500)])
+        assert self.rejected() == [("acme", "too_old", "why", b'{"a":1}', 1.5)]
+
+    def test_it_lets_two_writers_take_turns(self, log):
+        failed: list[Exception] = []
+
+        def write(name: str) -> None:
+            try:
+                for number in range(15):
+                    while True:
+                        try:
+                            with log.writer() as writer:
+                                assert writer.claim_ids([("acme", f"{name}{number}")]) == set()
+                                last = writer.last_numbers(["acme"])["acme"][0]
+                                key = f"{name}{number}".encode().rjust(16)
+                                writer.save_numbering([("acme", key, last + 1)], [])
+                                writer.append([event(number)], received_at=number)
+                            break
+                        except LogBusy:
+                            continue
+            except Exception as error:
+                failed.append(error)
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with log.writer() as writer:
+            last = writer.last_numbers(["acme"])
+        sequences = [chunk.sequence for chunk in log.read({})]
+        assert (failed, last, sequences) == ([], {"acme": (30, 0)}, list(range(1, 31)))
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+class TestOrmEventLog(EventLogContract):
+    def make_log(self) -> EventLog:
+        return OrmEventLog()
+
+    def take_sequence(self, sequence: int) -> None:
+        ChunkRow.objects.create(partition="main", sequence=sequence, received_at=1, event_count=0, payload=b"")
+
+    def lose(self, sequence: int) -> None:
+        ChunkRow.objects.filter(sequence=sequence).delete()
+
+    def damage(self, sequence: int) -> None:
+        row = ChunkRow.objects.get(sequence=sequence)
+        row.payload = bytes(row.payload)[:-1] + bytes([bytes(row.payload)[-1] ^ 1])
+        row.save()
+
+    def rejected(self) -> list[tuple]:
+        return [
+            (row.hub, row.code, row.detail, bytes(row.payload), row.received_at.timestamp())
+            for row in RejectedEvent.objects.all()
+        ]
+
+    def test_it_is_busy_while_another_process_writes(self, log):
+        other = connections["log"].copy()
+        other.ensure_connection()
+        connections["log"].cursor().execute("PRAGMA busy_timeout = 1")
+        try:
+            other.cursor().execute("BEGIN IMMEDIATE")
+            with pytest.raises(LogBusy, match="nothing was written"), log.writer():
+                pass
+        finally:
+            other.close()
+            connections["log"].close()
+        assert log.head() == {}
+
+    def test_it_is_busy_when_the_disk_is_full(self, log):
+        with pytest.raises(LogBusy), log.writer() as writer:
+            writer.append([event(1)], received_at=1)
+            raise OperationalError("database or disk is full")
+        assert log.head() == {}
+
+    def test_it_reads_in_pages_of_bounded_size(self, log, monkeypatch):
+        self.fill(log, 7)
+        for name, value in (("BYTES_PER_PAGE", 250), ("CHUNKS_PER_PAGE", 3)):
+            monkeypatch.setattr(f"events.logs.orm.{name}", value)
+        assert [chunk.sequence for chunk in log.read({})] == list(range(1, 8))

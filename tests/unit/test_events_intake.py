@@ -1,0 +1,170 @@
+"""The intake and its stamper: duplicates, numbers, visits, visit numbers, rollback."""
+
+import pytest
+
+from events.intake import Batch, Intake, Outcome
+from events.logs.orm import OrmEventLog
+from events.normaliser import Caller, normalise
+from events.sent import TrustedSent, checked_or_reject
+from events.signals import appended
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+MINUTE = 60_000
+START = 1_795_000_000_000
+
+
+@pytest.fixture
+def log() -> OrmEventLog:
+    return OrmEventLog()
+
+
+@pytest.fixture
+def intake(log) -> Intake:
+    return Intake(log)
+
+
+def draft(minute: float = 0, **fields):
+    item = {"hub": "acme", "action": "view", "visitor": "ann"} | fields
+    received_at = START + round(minute * MINUTE)
+    return normalise(checked_or_reject(item, TrustedSent), Caller(lambda hub: True, True), received_at)
+
+
+def stamped(log) -> list[tuple[int, int, int]]:
+    return [(e.visitor, e.visit, e.visit_number) for chunk in log.read({}) for e in chunk.events]
+
+
+def add(intake, *drafts) -> Outcome:
+    (outcome,) = intake.append([Batch(list(drafts))])
+    return outcome
+
+
+def in_one_go(intake, drafts) -> None:
+    add(intake, *drafts)
+
+
+def one_by_one(intake, drafts) -> None:
+    for each in drafts:
+        add(intake, each)
+
+
+def by_new_intakes(intake, drafts) -> None:
+    for each in drafts:
+        add(Intake(OrmEventLog()), each)
+
+
+@pytest.fixture(params=[in_one_go, one_by_one, by_new_intakes])
+def send(request, intake):
+    """Send drafts together, each in a write of its own, or each through a process that remembers nothing."""
+    return lambda *drafts: request.param(intake, drafts)
+
+
+def test_it_numbers_visitors_and_visits_within_the_hub(log, send):
+    send(draft(), draft(visitor="bob"), draft(hub="other"), draft(visitor="bob", visit="x"), draft())
+    assert stamped(log) == [(1, 1, 1), (2, 2, 1), (1, 1, 1), (2, 3, 2), (1, 1, 1)]
+
+
+def test_it_joins_after_30_minutes_and_parts_after_more(log, send):
+    send(draft(0), draft(30), draft(60), draft(90 + 1 / MINUTE))
+    assert stamped(log) == [(1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 2, 2)]
+
+
+def test_it_joins_a_late_event_to_the_earlier_of_two_visits(log, send):
+    send(draft(0), draft(50), draft(25), draft(56), draft(55))
+    assert stamped(log) == [(1, 1, 1), (1, 2, 2), (1, 1, 1), (1, 2, 2), (1, 1, 1)]
+
+
+def test_it_never_merges_visits(log, send):
+    send(draft(0), draft(40), draft(20), draft(65), draft(10))
+    assert stamped(log) == [(1, 1, 1), (1, 2, 2), (1, 1, 1), (1, 2, 2), (1, 1, 1)]
+
+
+def test_it_counts_visits_in_order_of_arrival(log, send):
+    send(draft(500), draft(0), draft(1000))
+    assert stamped(log) == [(1, 1, 1), (1, 2, 2), (1, 3, 3)]
+
+
+def test_it_extends_a_visit_backwards(log, send):
+    send(draft(100), draft(75), draft(50), draft(19))
+    assert stamped(log) == [(1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 2, 2)]
+
+
+def test_it_joins_visits_that_the_client_named(log, send):
+    send(draft(0, visit="v"), draft(20), draft(300, visit="v"), draft(200), draft(210, visit="w"))
+    assert stamped(log) == [(1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 2, 2)]
+
+
+def test_it_carries_the_visit_number_that_was_sent(log, send):
+    send(draft(0, visit_number=7), draft(1), draft(100, visit_number=2), draft(200))
+    assert stamped(log) == [(1, 1, 7), (1, 1, 1), (1, 2, 2), (1, 3, 3)]
+
+
+def test_it_counts_an_id_once_in_a_hub(log, intake):
+    twice = add(intake, draft(id="a"), draft(id="a", action="share"), draft(id="a", hub="other"), draft(), draft())
+    again = add(intake, draft(50, id="a", visitor="new"), draft(51, id="b"))
+    assert (twice, again) == (Outcome(4, 1), Outcome(1, 1))
+    assert [e.action for chunk in log.read({}) for e in chunk.events] == ["view"] * 5
+    assert stamped(log)[-1] == (1, 2, 2)
+
+
+def test_it_lets_a_duplicate_change_nothing(log, send):
+    send(
+        draft(0, id="a"), draft(29, id="a"), draft(40, id="b"), draft(0, id="b", visitor="zoe"), draft(0, visitor="bob")
+    )
+    assert stamped(log) == [(1, 1, 1), (1, 2, 2), (2, 3, 1)]
+
+
+def test_it_tells_batches_apart(intake):
+    outcomes = intake.append([Batch([draft(id="a")]), Batch([draft(id="a"), draft(id="b")]), Batch()])
+    assert outcomes == [Outcome(1, 0), Outcome(1, 1), Outcome(0, 0)]
+
+
+def test_it_appends_nothing_for_duplicates_alone(log, intake):
+    add(intake, draft(id="a"))
+    add(intake, draft(id="a"))
+    assert log.head() == {"main": 1}
+
+
+def test_it_forgets_numbers_of_an_append_that_failed(log, intake, monkeypatch):
+    add(intake, draft())
+
+    def fail(*arguments):
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("events.logs.orm.OrmLogWriter.append", fail)
+        with pytest.raises(RuntimeError):
+            add(intake, draft(20), draft(visitor="bob"), draft(visitor="cat", id="c"))
+    add(intake, draft(visitor="cat", id="c"), draft(40))
+    assert stamped(log) == [(1, 1, 1), (2, 2, 1), (1, 3, 2)]
+
+
+def test_it_sees_what_another_process_appended(log, intake):
+    add(intake, draft(0))
+    add(Intake(log), draft(25), draft(0, visitor="bob"))
+    add(intake, draft(50), draft(0, visitor="cat"), draft(0, visitor="bob"))
+    assert stamped(log) == [(1, 1, 1), (1, 1, 1), (2, 2, 1), (1, 1, 1), (3, 3, 1), (2, 2, 1)]
+
+
+def test_it_forgets_the_oldest_visitors_when_there_are_many(log, intake):
+    intake._stamper._capacity = 2
+    for name in "abcdabcd":
+        add(intake, draft(visitor=name))
+    assert [visitor for visitor, _, _ in stamped(log)] == [1, 2, 3, 4, 1, 2, 3, 4]
+
+
+def test_it_tells_who_listens_and_survives_their_faults(intake):
+    told = []
+
+    def listen(position, **rest):
+        told.append(position)
+        raise RuntimeError
+
+    appended.connect(listen)
+    try:
+        add(intake, draft(id="a"))
+        add(intake, draft(id="a"))
+        add(intake, draft())
+    finally:
+        appended.disconnect(listen)
+    assert told == [{"main": 1}, {"main": 2}]

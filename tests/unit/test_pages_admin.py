@@ -1,0 +1,98 @@
+"""What staff do in the admin: issue and revoke keys, read what nobody may change."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedEvent
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+LISTS = (
+    "events/hub",
+    "events/membership",
+    "events/apikey",
+    "events/media",
+    "events/rejectedevent",
+    "events/cut",
+    "auth/user",
+    "auth/group",
+    "django_celery_beat/periodictask",
+    "django_celery_beat/intervalschedule",
+    "django_celery_beat/crontabschedule",
+)
+INLINES = {
+    f"{prefix}-{name}_FORMS": value
+    for prefix in ("memberships", "keys")
+    for name, value in {"TOTAL": "0", "INITIAL": "0", "MIN_NUM": "0", "MAX_NUM": "1000"}.items()
+}
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub.objects.create(slug="acme")
+
+
+@pytest.fixture
+def root(hub: Hub) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def shown_key(page: str) -> str:
+    found = re.search(r"aff_(ingest|read)_[\w-]{43}", page)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_it_lists(root: Client, hub: Hub, name: str) -> None:
+    Membership.objects.create(user=User.objects.get(), hub=hub)
+    ApiKey.issue(hub, ApiKey.READ)
+    Media.objects.create(hub=hub, key="cat-1", first_at=timezone.now())
+    Cut.objects.create(epoch=1, position={"a": 1}, cut_at=timezone.now())
+    RejectedEvent.objects.create(code="invalid_page", detail="x", payload=b"{}", received_at=timezone.now())
+    assert root.get(f"/admin/{name}/").status_code == 200
+
+
+def test_it_shows_a_new_key_once_and_keeps_its_digest(root: Client, hub: Hub) -> None:
+    form = {"hub": hub.pk, "scope": "ingest", "name": "web"}
+    page = root.post("/admin/events/apikey/add/", form, follow=True).content.decode()
+    assert ApiKey.objects.get().digest == ApiKey.digest_of(shown_key(page))
+    assert "aff_ingest_" not in root.get("/admin/events/apikey/").content.decode()
+
+
+def test_it_issues_a_key_from_the_page_of_its_hub(root: Client, hub: Hub) -> None:
+    form = {"title": "Acme", "timezone": "Europe/Paris", **INLINES, "keys-TOTAL_FORMS": "1"}
+    form |= {"keys-0-scope": "read", "keys-0-name": "reports", "keys-0-hub": hub.pk}
+    page = root.post(f"/admin/events/hub/{hub.pk}/change/", form, follow=True).content.decode()
+    key = ApiKey.objects.get()
+    assert (key.digest, key.scope, key.name) == (ApiKey.digest_of(shown_key(page)), "read", "reports")
+
+
+def test_it_revokes_a_key(root: Client, hub: Hub) -> None:
+    ApiKey.issue(hub, ApiKey.READ)
+    key = ApiKey.objects.get()
+    root.post("/admin/events/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+
+
+def test_it_shows_the_payload_of_a_rejected_event(root: Client) -> None:
+    row = RejectedEvent.objects.create(
+        code="invalid_page", detail="page must be 1 or more", payload=b'{"page":0}', received_at=timezone.now()
+    )
+    page = root.get(f"/admin/events/rejectedevent/{row.pk}/change/").content.decode()
+    assert "&quot;page&quot;: 0" in page
+
+
+def test_it_leaves_a_slug_and_a_cut_as_they_are(root: Client, hub: Hub) -> None:
+    cut = Cut.objects.create(epoch=1, position={}, cut_at=timezone.now())
+    root.post(f"/admin/events/hub/{hub.pk}/change/", {"slug": "other", "timezone": "UTC", **INLINES})
+    hub.refresh_from_db()
+    assert hub.slug == "acme"
+    assert root.post(f"/admin/events/cut/{cut.pk}/change/", {"position": "{}"}).status_code == 403
+    assert root.get("/admin/events/cut/add/").status_code == 403

@@ -1,0 +1,96 @@
+"""The state of a page in its URL."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.http import QueryDict
+
+from events.models import Hub
+from views_layer.pages.panels import ENGAGEMENT, PANELS, Table
+from views_layer.pages.rows import filters_of
+from views_layer.pages.selection import Selection, with_half_open_dates
+
+NOW = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
+
+
+def selection_of(query: str) -> Selection:
+    return Selection(Hub(slug="acme", timezone="Europe/Paris", created_at=NOW), QueryDict(query), "visits")
+
+
+def test_it_asks_for_seven_days_without_robots_by_default() -> None:
+    assert selection_of("").asked(["visits"], NOW).dict() == {"period": "7d", "robots": "exclude", "metrics": "visits"}
+
+
+def test_it_asks_with_own_dates_filters_and_zone() -> None:
+    query = (
+        "from=2026-11-01&to=2026-11-08&period=28d&timezone=Asia/Kolkata&robots=only&country=FR&country=BE&media=&utm=x"
+    )
+    assert dict(selection_of(query).asked(["visits", "views", "visits"], NOW, by="media", limit=9).lists()) == {
+        "from": ["2026-11-01"],
+        "to": ["2026-11-08"],
+        "timezone": ["Asia/Kolkata"],
+        "robots": ["only"],
+        "country": ["FR", "BE"],
+        "media": [""],
+        "metrics": ["visits,views"],
+        "by": ["media"],
+        "limit": ["9"],
+    }
+
+
+def test_it_keeps_the_rest_of_the_state_in_every_link() -> None:
+    selection = selection_of("period=28d&country=FR&properties.plan=true&unknown=1")
+    assert selection.query(metric="views") == "?period=28d&country=FR&properties.plan=true&metric=views"
+    assert selection.query(country=None, media=["cat-1"]) == "?period=28d&properties.plan=true&media=cat-1"
+
+
+def test_it_leaves_own_dates_for_a_period() -> None:
+    choices = {choice.name: choice.url for choice in selection_of("from=2026-11-01&to=2026-11-08").period_choices()}
+    assert choices["today"] == "?period=today"
+
+
+def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:
+    changed = with_half_open_dates(QueryDict("from=2026-11-01&last=2026-11-07&country=FR"))
+    assert changed is not None
+    assert changed.urlencode() == "from=2026-11-01&country=FR&to=2026-11-08"
+    assert selection_of(changed.urlencode()).period_label() == "2026-11-01 – 2026-11-07"
+
+
+@pytest.mark.parametrize(
+    ("query", "interval"),
+    [
+        ("period=today", "hour"),
+        ("period=7d", "day"),
+        ("period=12mo", "month"),
+        ("period=7d&interval=hour", "hour"),
+        ("from=2026-11-01&to=2026-11-02", "hour"),
+        ("from=2026-11-01&to=2026-12-01", "day"),
+        ("from=2025-11-01&to=2026-12-01", "month"),
+        ("from=soon&to=later", "hour"),
+    ],
+)
+def test_it_chooses_an_interval_that_suits_the_period(query: str, interval: str) -> None:
+    assert selection_of(query).interval(NOW) == interval
+
+
+def test_it_shows_each_filter_as_a_chip_that_takes_it_away() -> None:
+    chips = selection_of("country=FR&country=BE&source=").chips({})
+    assert [(chip.title, chip.label, chip.url) for chip in chips] == [
+        ("Country", "France", "?country=BE&source="),
+        ("Country", "Belgium", "?country=FR&source="),
+        ("Source", "Direct", "?country=FR&country=BE"),
+    ]
+
+
+def test_it_narrows_a_tables_own_filters_by_the_pages() -> None:
+    media = ENGAGEMENT.table("media")
+    assert isinstance(media, Table)
+    assert filters_of(media, selection_of("")) == {"action": ["share", "download", "print", "click"]}
+    assert filters_of(media, selection_of("action=share&action=view")) == {"action": ["share"]}
+    assert filters_of(media, selection_of("action=view")) is None
+
+
+def test_it_names_each_table_of_a_panel_once() -> None:
+    for panel in PANELS:
+        names = [table.name for table in panel.tables]
+        assert len(names) == len(set(names))

@@ -1,0 +1,1 @@
+"""The REST API: thin edges over views_layer.ask."""

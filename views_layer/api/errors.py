@@ -1,0 +1,29 @@
+"""Errors of the API: always {"error": {"code", "detail", "field"}}."""
+
+from django.http import Http404
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from views_layer.question import QueryError
+
+
+def answer_error(error: Exception, context: dict) -> Response | None:
+    """The response to an exception of a view; None (a 500) for what the API does not expect."""
+    if isinstance(error, QueryError):
+        return _response(400, error.code, error.detail, error.field)
+    if isinstance(error, Http404):
+        return _response(404, "not_found", str(error) or "There is nothing here.", None)
+    response = exception_handler(error, context)
+    if response is not None and isinstance(error, APIException):
+        code = error.get_codes()
+        shown = _response(response.status_code, code if isinstance(code, str) else "invalid", str(error.detail), None)
+        for name, value in response.headers.items():
+            if name.lower() != "content-type":
+                shown[name] = value
+        return shown
+    return response
+
+
+def _response(status: int, code: str, detail: str, field: str | None) -> Response:
+    return Response({"error": {"code": code, "detail": detail, "field": field}}, status=status)

@@ -1,0 +1,24 @@
+"""An answer as CSV."""
+
+import csv
+import io
+from typing import Any
+
+
+def csv_of(answer: dict[str, Any]) -> str:
+    """The rows of an answer with a header line; null is an empty cell, earlier metrics are `previous.<metric>`."""
+    query, rows = answer["query"], answer["results"]
+    names = [*(["time"] if "interval" in query else []), *query.get("by", []), *query["metrics"]]
+    earlier = [*query["metrics"]] if "compare" in query else []
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*names, *(f"previous.{name}" for name in earlier)])
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in names] + [_cell(row["previous"][name]) for name in earlier])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,0 +1,152 @@
+"""The views of the API. They parse, call and answer."""
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from aggregations.buckets import moment_of
+from aggregations.metrics import METRICS
+from batch.models import Restatement
+from events.models import Media
+from views_layer.api.access import AUTHENTICATION, hub_for
+from views_layer.api.tables import csv_of
+from views_layer.ask import answer, live, metric_catalogue
+from views_layer.period import PERIODS
+from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryError, read_range
+
+MEDIA_AT_MOST = 1_000
+
+
+def _parameter(name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, description=description, enum=choices, required=required)
+
+
+STATS_PARAMETERS = [
+    _parameter("metrics", f"Comma-separated names of {', '.join(METRICS)}.", required=True),
+    _parameter("period", "A named period, local to `timezone`.", PERIODS),
+    _parameter("from", "Half-open start: a date or an instant."),
+    _parameter("to", "Half-open end: a date or an instant."),
+    _parameter("timezone", "An IANA zone; default: the hub's."),
+    _parameter("interval", "One row per bucket.", INTERVALS),
+    _parameter("by", "Comma-separated dimensions. Any dimension's name is also a filter; empty means without a value."),
+    _parameter("robots", "Robots left out, counted too, or alone.", ROBOTS),
+    _parameter("compare", "An earlier range beside each row.", COMPARISONS),
+    _parameter("order", "Metric, dimension or time; - for descending."),
+    _parameter("limit", "Rows of a page, 1 to 10000."),
+    _parameter("cursor", "meta.next_cursor of the page before."),
+    _parameter("format", "json or csv.", FORMATS),
+]
+
+
+class HubView(APIView):
+    """A view of one hub's numbers."""
+
+    authentication_classes = AUTHENTICATION
+
+    def perform_content_negotiation(self, request: Request, force: bool = False):  # noqa: ANN201
+        """`format` is a parameter of the question and chooses no renderer."""
+        return self.get_renderers()[0], "application/json"
+
+
+class StatsView(HubView):
+    """Statistics of a hub."""
+
+    @extend_schema(parameters=STATS_PARAMETERS, responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, hub: str) -> HttpResponse:
+        found = hub_for(request, hub)
+        form = request.query_params.get("format", "json")
+        if form not in FORMATS:
+            raise QueryError("invalid_format", f"format {form!r} is unknown; use {', '.join(FORMATS)}.", "format")
+        result = answer(found, request.query_params, timezone.now())
+        if form == "csv":
+            response = HttpResponse(csv_of(result), content_type="text/csv; charset=utf-8")
+            response["Content-Disposition"] = f'attachment; filename="{found.slug}.csv"'
+            if result["meta"]["next_cursor"]:
+                response["X-Next-Cursor"] = result["meta"]["next_cursor"]
+            return response
+        return Response(result)
+
+
+class LiveView(HubView):
+    """The last thirty minutes of a hub."""
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, hub: str) -> Response:
+        return Response(live(hub_for(request, hub), timezone.now()))
+
+
+class MediaView(HubView):
+    """The catalogue of a hub's media."""
+
+    @extend_schema(
+        parameters=[_parameter("search", "Part of a title or a key."), _parameter("limit", "1 to 1000."), _parameter("cursor", "")],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, hub: str) -> Response:
+        media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
+        if search := request.query_params.get("search"):
+            media = media.filter(Q(title__icontains=search) | Q(key__icontains=search))
+        total = media.count()
+        if cursor := request.query_params.get("cursor"):
+            media = media.filter(key__gt=cursor)
+        text = request.query_params.get("limit") or str(MEDIA_AT_MOST)
+        if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MEDIA_AT_MOST):
+            raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit")
+        page = list(media[: int(text) + 1])
+        shown = page[: int(text)]
+        return Response(
+            {
+                "results": [
+                    {"media": m.key, "kind": m.kind or None, "title": m.title or None, "pages": m.pages} for m in shown
+                ],
+                "meta": {"total_rows": total, "next_cursor": shown[-1].key if len(page) > len(shown) else None},
+            }
+        )
+
+
+class RestatementsView(HubView):
+    """Closed numbers of a hub that changed."""
+
+    @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, hub: str) -> Response:
+        found = hub_for(request, hub)
+        start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
+        restated = Restatement.objects.filter(hub=found.slug, day_start__lt=moment_of(end))
+        if start is not None:
+            restated = restated.filter(day_end__gt=moment_of(start))
+        return Response(
+            {
+                "results": [
+                    {
+                        "metric": entry.metric,
+                        "from": entry.day_start,
+                        "to": entry.day_end,
+                        "old": _number(entry.old),
+                        "new": _number(entry.new),
+                        "reason": entry.reason,
+                        "restated_at": entry.restated_at,
+                    }
+                    for entry in restated
+                ]
+            }
+        )
+
+
+class MetricsView(APIView):
+    """The catalogue of metrics."""
+
+    authentication_classes: list = []
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        return Response({"metrics": metric_catalogue()})
+
+
+def _number(value: float | None) -> int | float | None:
+    """Whole numbers as integers."""
+    return int(value) if value is not None and value.is_integer() else value

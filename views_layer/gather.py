@@ -1,0 +1,258 @@
+"""The merge: the cells of a question from published rows and buffers, or from raw events where no rollup holds them.
+
+Rows and buffers are kept by full hours. An hour that a boundary of the question cuts is taken whole where the first and
+the last event of the hub in it show that all its events lie on one side; else its events are folded raw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from aggregations.buckets import moment_of
+from aggregations.cells import Cells, decode, regroup
+from aggregations.columns import Key
+from aggregations.measures import INT64_MAX, INT64_MIN, Measure
+from aggregations.metrics import measures_for
+from aggregations.rollups import HOUR_MS, Rollup, rollup_for, rollup_named
+from batch.cover import Hours, cover
+from batch.view_store import DAY, HOUR, MONTH, view_store
+from events.models import Hub
+from views_layer import raw
+from views_layer.merged import MergedRows
+from views_layer.period import boundaries
+from views_layer.question import PROPERTY, TIME_DIMENSIONS, Question
+from views_layer.seam import Moment
+
+HUB_ROLLUP = rollup_named("hub")
+BOUNDS = [measure for measure in HUB_ROLLUP.measures if measure.name in ("first_at", "last_at")]
+GRAINS = {None: (MONTH, DAY, HOUR), "hour": (HOUR,), "day": (DAY, HOUR), "week": (DAY, HOUR), "month": (MONTH, DAY, HOUR)}
+UNITS_MS = (HOUR_MS, 900_000, 60_000, 1_000)
+
+_merged_rows = MergedRows()
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The cells of a question: keys `bucket` (index of `bounds`) and the dimensions of `by`."""
+
+    cells: Cells
+    measures: list[Measure]
+    bounds: list[int]
+    is_raw: bool
+    used_buffers: bool
+
+
+def rollups_for(question: Question) -> list[Rollup]:
+    """The rollups whose buffers a question may need: its own, and the hub's for the bounds of hours."""
+    own = _rollup(question)
+    return [HUB_ROLLUP] if own is None or own is HUB_ROLLUP else [own, HUB_ROLLUP]
+
+
+def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
+    """The merged cells of a question at a moment. Raises RowsGone where the rows were cleaned up meanwhile."""
+    assert question.start is not None
+    measures = measures_for(list(question.metrics))
+    bounds = boundaries(question.start, question.end, question.interval, question.zone)
+    rollup = _rollup(question)
+    if rollup is None or not moment.has_rows:
+        spans = [(question.start, question.end)]
+        part = _raw_part(hub, question, moment, spans, bounds, measures)
+        return Gathered(regroup([part], measures), measures, bounds, True, False)
+    reader = _Reader(hub, question, moment, rollup, measures, bounds)
+    return reader.gathered()
+
+
+def _rollup(question: Question) -> Rollup | None:
+    """The rollup that answers a question; None where only raw events do."""
+    if any(name.startswith(PROPERTY) for name in question.dimensions):
+        return None
+    if any(name in TIME_DIMENSIONS for name in question.dimensions) and not _on_full_hours(question):
+        return None
+    return rollup_for([name for name in question.dimensions if name not in TIME_DIMENSIONS])
+
+
+def _on_full_hours(question: Question) -> bool:
+    start = question.end if question.start is None else question.start
+    offsets = {moment_of(at).astimezone(question.zone).utcoffset() for at in (0, start, question.end)}
+    return all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
+
+
+class _Reader:
+    """Reads one question from rows and buffers."""
+
+    def __init__(
+        self, hub: Hub, question: Question, moment: Moment, rollup: Rollup, measures: list[Measure], bounds: list[int]
+    ) -> None:
+        self._hub, self._question, self._moment = hub, question, moment
+        self._rollup, self._measures, self._bounds = rollup, measures, bounds
+        self._start, self._end = question.start or 0, question.end
+
+    def gathered(self) -> Gathered:
+        ranges, cut_hours = self._hours()
+        ranges_of_bucket, spans = self._resolved(ranges, cut_hours)
+        parts = [self._rows(ranges_of_bucket)]
+        buffered = self._moment.cells.get(self._rollup.name, [])
+        parts += [self._buffer_part(cells, ranges_of_bucket) for cells in buffered]
+        if spans:
+            part = _raw_part(self._hub, self._question, self._moment, spans, self._bounds, self._measures)
+            parts.append(part)
+        cells = regroup(parts, self._measures)
+        return Gathered(cells, self._measures, self._bounds, False, self._moment.has_buffers)
+
+    def _hours(self) -> tuple[list[tuple[int, Hours]], list[int]]:
+        """The whole hours of each bucket, and the hours that a boundary cuts."""
+        ranges, cut = [], set()
+        for bucket, (first, last) in enumerate(zip(self._bounds, self._bounds[1:], strict=False)):
+            first, last = max(first, self._start), min(last, self._end)
+            ranges.append((bucket, (-(-first // HOUR_MS), last // HOUR_MS)))
+            cut |= {at // HOUR_MS for at in (first, last) if at % HOUR_MS}
+        return ranges, sorted(cut)
+
+    def _resolved(
+        self, ranges: list[tuple[int, Hours]], cut_hours: list[int]
+    ) -> tuple[list[tuple[int, Hours]], list[tuple[int, int]]]:
+        """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others."""
+        if not cut_hours:
+            return ranges, []
+        spans = []
+        extremes = self._extremes(cut_hours)
+        for hour in cut_hours:
+            first_at, last_at = extremes.get(hour, (INT64_MAX, INT64_MIN))
+            if first_at > last_at:
+                continue
+            buckets = {self._bucket_at(first_at), self._bucket_at(last_at)}
+            if len(buckets) == 1 and (self._start <= first_at) == (self._start <= last_at):
+                if (bucket := buckets.pop()) is not None:
+                    ranges = [*ranges, (bucket, (hour, hour + 1))]
+            else:
+                spans.append((max(hour * HOUR_MS, self._start), min((hour + 1) * HOUR_MS, self._end)))
+        return ranges, [span for span in spans if span[0] < span[1]]
+
+    def _bucket_at(self, at: int) -> int | None:
+        if not self._start <= at < self._end:
+            return None
+        return int(np.searchsorted(self._bounds, at, side="right")) - 1
+
+    def _extremes(self, hours: list[int]) -> dict[int, tuple[int, int]]:
+        """The first and last occurrence in each hour, of people and robots, in rows and buffers."""
+        store, version = view_store(), self._moment.epoch
+        ranges = [(hour, hour + 1) for hour in hours]
+        addresses = cover(store, self._hub.slug, "hub", ranges, version, self._hub.zone, [HOUR])
+        parts = [decode(payload, HUB_ROLLUP.keys, BOUNDS) for payload in store.fetch(addresses)]
+        found: dict[int, tuple[int, int]] = {}
+        for cells in [*parts, *self._moment.cells.get("hub", [])]:
+            firsts, lasts = cells.columns["first_at"].tolist(), cells.columns["last_at"].tolist()
+            for hour, first_at, last_at in zip(cells.keys["hour"].values(), firsts, lasts, strict=True):
+                earlier = found.get(hour, (INT64_MAX, INT64_MIN))  # type: ignore[arg-type]
+                found[hour] = (min(earlier[0], first_at), max(earlier[1], last_at))  # type: ignore[index]
+        return found
+
+    def _rows(self, ranges: list[tuple[int, Hours]]) -> "Part":
+        """The merged cells of the published rows; kept, since rows never change."""
+        addresses, buckets = [], []
+        for bucket, hours in ranges:
+            found = cover(
+                view_store(), self._hub.slug, self._rollup.name, [hours], self._moment.epoch, self._hub.zone, self._grains()
+            )
+            addresses += found
+            buckets += [bucket] * len(found)
+        question = self._question
+        key = (
+            tuple(address.reference for address in addresses), tuple(buckets), question.by, repr(question.filters),
+            question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
+        )  # fmt: skip
+
+        def merged() -> Cells:
+            payloads = view_store().fetch(addresses)
+            parts = []
+            for address, bucket, payload in zip(addresses, buckets, payloads, strict=True):
+                cells = decode(payload, self._rollup.keys, self._measures)
+                moments = np.full(cells.size, address.start * HOUR_MS)
+                parts.append(_part(cells, question, np.full(cells.size, bucket), moments))
+            return regroup(parts or [_no_part(question, self._measures)], self._measures)
+
+        cells = _merged_rows.get(key, merged)
+        return cells, cells.keys, None
+
+    def _grains(self) -> tuple[str, ...]:
+        """The grains whose rows lie within one bucket and one value of the time dimensions."""
+        question = self._question
+        if any(name in TIME_DIMENSIONS for name in question.dimensions):
+            return (HOUR,)
+        if question.interval and str(question.zone) != str(self._hub.zone):
+            return (HOUR,)
+        return GRAINS[question.interval]
+
+    def _buffer_part(self, cells: Cells, ranges: list[tuple[int, Hours]]) -> "Part":
+        hours = np.array(cells.keys["hour"].vocabulary, dtype=np.int64)
+        bucket_of_hour = np.full(len(hours), -1, dtype=np.int64)
+        for bucket, (first, last) in ranges:
+            bucket_of_hour[(hours >= first) & (hours < last)] = bucket
+        codes = cells.keys["hour"].codes
+        return _part(cells, self._question, bucket_of_hour[codes], (hours * HOUR_MS)[codes])
+
+
+Part = tuple[Cells, dict[str, Key], np.ndarray | None]
+
+
+def _raw_part(
+    hub: Hub, question: Question, moment: Moment, spans: Sequence[tuple[int, int]], bounds: list[int], measures: list[Measure]
+) -> Part:
+    """The cells of raw events in `spans`, which lie in the question's range."""
+    dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
+    inner = [bound for bound in bounds[1:-1]]
+    needs_time = bool(inner) or any(name in TIME_DIMENSIONS for name in question.dimensions)
+    unit = _unit(inner, question.zone, spans) if needs_time else None
+    cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)
+    units = np.array(cells.keys["unit"].vocabulary, dtype=np.int64)[cells.keys["unit"].codes]
+    buckets = np.searchsorted(np.array(bounds), np.maximum(units, bounds[0]), side="right") - 1 if needs_time else units * 0
+    return _part(cells, question, buckets, units)
+
+
+def _unit(inner: list[int], zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> int:
+    """The longest unit of time that neither a bucket's boundary nor a local hour cuts."""
+    offsets = [moment_of(at).astimezone(zone).utcoffset() for span in spans for at in span]
+    marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets if offset is not None)]
+    return next((unit for unit in UNITS_MS if all(mark % unit == 0 for mark in marks)), 1)
+
+
+def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.ndarray) -> Part:
+    """Cells with the keys of a question, masked by its filters. `moments`: a time in the cell's hour, in ms."""
+    keys: dict[str, Key] = dict(cells.keys)
+    for name in question.dimensions:
+        if name in TIME_DIMENSIONS:
+            keys[name] = _time_key(name, moments, question.zone)
+    mask = buckets >= 0
+    if question.robots != "include":
+        wanted = int(question.robots == "only")
+        mask = mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
+    for name, values in question.filters.items():
+        accepted = _accepted(name, values)
+        mask = mask & np.array([value in accepted for value in keys[name].vocabulary], dtype=bool)[keys[name].codes]
+    bucket = Key.of_integers(buckets)
+    return cells, {"bucket": bucket} | {name: keys[name] for name in question.by}, mask
+
+
+def _accepted(name: str, values: Sequence[str | int | None]) -> set[str | int | None]:
+    if not name.startswith(PROPERTY):
+        return set(values)
+    texts: set[str | int | None] = set()
+    for value in values:
+        texts |= {None} if value is None else raw.property_texts(str(value))
+    return texts
+
+
+def _time_key(name: str, moments: np.ndarray, zone: ZoneInfo) -> Key:
+    times, codes = np.unique(moments, return_inverse=True)
+    local = [moment_of(at).astimezone(zone) for at in times.tolist()]
+    values = np.array([at.hour if name == "hour_of_day" else at.isoweekday() for at in local], dtype=np.int64)
+    return Key.of_integers(values[codes] if len(codes) else values)
+
+
+def _no_part(question: Question, measures: list[Measure]) -> Part:
+    empty = np.zeros(0, dtype=np.int64)
+    names = ("bucket", *question.by)
+    cells = Cells({}, {measure.name: measure.empty(0) for measure in measures}, 0)
+    return cells, {name: Key([], empty) for name in names}, None

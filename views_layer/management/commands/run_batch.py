@@ -1,0 +1,40 @@
+"""Swap and run now."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from redis import RedisError
+from tqdm import tqdm
+
+from batch.models import Run
+from views_layer import seam
+
+
+class Command(BaseCommand):
+    help = "Swap the buffers and run the batch layer now; returns when the rows are published."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        kind = parser.add_mutually_exclusive_group()
+        kind.add_argument("--daily", action="store_true", help="recompute what was touched since the last daily run")
+        kind.add_argument("--rebuild", action="store_true", help="recompute everything from the raw events")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        kind = Run.REBUILD if options["rebuild"] else Run.DAILY if options["daily"] else Run.HOURLY
+        with tqdm(unit="step", disable=None) as bar:
+
+            def progress(step: str, done: int, total: int) -> None:
+                if bar.desc != f"{step}: ":
+                    bar.reset()
+                    bar.set_description(step, refresh=False)
+                bar.total, bar.n = total, done
+                bar.refresh()
+
+            try:
+                run = seam.run_now(kind, progress)
+            except (RedisError, TimeoutError) as error:
+                raise CommandError(f"{error} Is `make run` running with this DATA_DIR?") from error
+        self.stdout.write(
+            json.dumps({"epoch": run.epoch, "kind": run.kind, "events": run.event_count, "rows": run.row_count})
+        )

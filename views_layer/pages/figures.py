@@ -1,0 +1,164 @@
+"""Key numbers and the chart over time, from one answer of the API."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.utils import dateformat
+
+from views_layer.pages.selection import Selection
+from views_layer.pages.wording import Change, change, figure, instant, share
+
+SPARK_WIDTH, SPARK_HEIGHT = 100, 26
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNumber:
+    """A key number; `spark` is the points of its line over time, in a box of SPARK_WIDTH by SPARK_HEIGHT."""
+
+    metric: str
+    title: str
+    definition: str
+    text: str
+    note: str
+    change: Change | None
+    spark: str
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket of the chart. `phase` is past, running or future; a future one has no value yet."""
+
+    label: str
+    tick: str
+    phase: str
+    value: float | None
+    text: str
+    previous: float | None
+    previous_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The chart's measure over time, and one sentence that says what it shows."""
+
+    metric: str
+    title: str
+    kind: str
+    buckets: list[Bucket]
+    summary: str
+    is_compared: bool
+    has_running: bool
+
+
+def key_numbers(
+    answer: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection
+) -> list[KeyNumber]:
+    """The key numbers `names` of an answer by interval, with their change where the answer compares."""
+    totals, previous = answer["totals"], answer["totals"].get("previous")
+    as_of = known_until(answer["meta"])
+    rows = [row for row in answer["results"] if instant(row["time"]) <= as_of]
+    return [
+        KeyNumber(
+            metric=name,
+            title=metrics[name]["title"],
+            definition=metrics[name]["definition"],
+            text=figure(name, metrics[name]["unit"], totals[name]),
+            note=_note(name, totals),
+            change=change(name, metrics[name]["unit"], totals[name], previous[name]) if previous else None,
+            spark=spark([row[name] for row in rows]),
+            url=selection.query(metric=name),
+            is_current=name == selection.metric,
+        )
+        for name in names
+    ]
+
+
+def known_until(meta: dict) -> datetime:
+    """The instant up to which an answer knows the events: live, else by batch, else none at all."""
+    text = meta.get("as_of") or meta.get("batch_until")
+    return instant(text) if text else datetime.min.replace(tzinfo=UTC)
+
+
+def _note(name: str, totals: dict) -> str:
+    if name in {"new_visitors", "returning_visitors"} and totals.get("visitors"):
+        return f"{share(totals[name], totals['visitors'])} of visitors"
+    return ""
+
+
+def spark(values: list[float | None]) -> str:
+    """The SVG points of a small line through `values`; empty where fewer than two are known."""
+    known = [(index, value) for index, value in enumerate(values) if value is not None]
+    if len(known) < 2:
+        return ""
+    top = max(value for _, value in known) or 1
+    step = SPARK_WIDTH / (len(values) - 1)
+    return " ".join(
+        f"{index * step:.1f},{SPARK_HEIGHT - 2 - value / top * (SPARK_HEIGHT - 4):.1f}" for index, value in known
+    )
+
+
+def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str) -> Chart:
+    """The chart of `metric` of an answer by interval."""
+    unit = metrics[metric]["unit"]
+    as_of, end = known_until(answer["meta"]), instant(answer["query"]["to"])
+    starts = [instant(row["time"]) for row in answer["results"]]
+    many_days = interval == "hour" and len({start.date() for start in starts}) > 1
+    buckets = []
+    for row, start, next_start in zip(answer["results"], starts, [*starts[1:], end], strict=True):
+        phase = "future" if start > as_of else "running" if next_start >= as_of else "past"
+        before = (row.get("previous") or {}).get(metric)
+        value = None if phase == "future" else row[metric]
+        buckets.append(
+            Bucket(
+                label=bucket_label(start, interval),
+                tick=bucket_tick(start, interval, many_days),
+                phase=phase,
+                value=value,
+                text="" if phase == "future" else figure(metric, unit, value),
+                previous=before,
+                previous_text=figure(metric, unit, before),
+            )
+        )
+    return Chart(
+        metric=metric,
+        title=metrics[metric]["title"],
+        kind="percent" if metric == "bounce_rate" else unit,
+        buckets=buckets,
+        summary=_summary(metrics[metric], answer["totals"][metric], buckets),
+        is_compared="previous" in answer["totals"],
+        has_running=any(bucket.phase == "running" for bucket in buckets),
+    )
+
+
+def _summary(metric: dict, total: float | None, buckets: list[Bucket]) -> str:
+    """One sentence on the chart: the whole, and the bucket with most of it."""
+    whole = f"{metric['title']}: {figure(metric['name'], metric['unit'], total)} in this period"
+    known = [bucket for bucket in buckets if bucket.value]
+    if len(known) < 2:
+        return f"{whole}."
+    top = max(known, key=lambda bucket: bucket.value or 0)
+    return f"{whole}, highest {'at' if ':' in top.label else 'on'} {top.label} ({top.text})."
+
+
+def bucket_label(start: datetime, interval: str) -> str:
+    """The full name of a bucket, for tables and tooltips."""
+    match interval:
+        case "hour":
+            return dateformat.format(start, "D j M, H:i")
+        case "week":
+            return dateformat.format(start, r"\w\e\e\k \o\f j M Y")
+        case "month":
+            return dateformat.format(start, "F Y")
+    return dateformat.format(start, "D j M Y")
+
+
+def bucket_tick(start: datetime, interval: str, many_days: bool) -> str:
+    """The short name of a bucket, under the chart's axis."""
+    match interval:
+        case "hour":
+            return dateformat.format(start, "D H:i" if many_days else "H:i")
+        case "month":
+            return dateformat.format(start, "M Y" if start.month == 1 else "M")
+    return dateformat.format(start, "j M")

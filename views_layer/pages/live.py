@@ -1,0 +1,40 @@
+"""What happens in a hub just now."""
+
+from dataclasses import dataclass
+
+from events.models import Hub
+from views_layer.pages.rows import media_of
+from views_layer.pages.wording import instant, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """A bar of the last thirty minutes, in a box 100 high; `x` counts from the oldest."""
+
+    x: int
+    y: str
+    height: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNow:
+    visitors: int
+    minutes: list[Minute]
+    media: list[tuple[str, int]]
+    summary: str
+
+
+def live_now(hub: Hub, live: dict, rows: int = 5) -> LiveNow:
+    """What the live badge shows of `live`, the answer of the API."""
+    top = max((minute["visitors"] for minute in live["minutes"]), default=0) or 1
+    minutes = []
+    for x, minute in enumerate(live["minutes"]):
+        height = max(2, 100 * minute["visitors"] / top)
+        at = instant(minute["time"]).astimezone(hub.zone)
+        minutes.append(Minute(x, f"{100 - height:.0f}", f"{height:.0f}", f"{at:%H:%M}: {minute['visitors']} visitors"))
+    shown = live["media"][:rows]
+    titles = media_of(hub, {row["media"] for row in shown if row["media"]})
+    media = [(str(titles.get(row["media"]) or value_of("media", row["media"])), row["visitors"]) for row in shown]
+    events = sum(minute["events"] for minute in live["minutes"])
+    return LiveNow(live["visitors"], minutes, media, f"{events:,} events in the last 30 minutes")

@@ -1,0 +1,155 @@
+"""The rows of a table, from one answer of the API."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.http import QueryDict
+
+from events.models import Hub, Media
+from views_layer.ask import answer as ask
+from views_layer.pages.panels import Table
+from views_layer.pages.selection import Selection
+from views_layer.pages.wording import ABSENT_VALUES, count, figure, share, value_of
+
+COLUMNS = {"duration_ms": "Active time", "page_reads": "Reads", "engaged_visits": "Engaged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of numbers; `url` orders the table by it, `direction` says whether it does already."""
+
+    title: str
+    definition: str
+    url: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row. `bar` is the width of its bar in percent; `url` the page filtered by it."""
+
+    label: str
+    note: str
+    link: str
+    url: str
+    bar: str
+    cells: list[str]
+    share: str
+    is_filtered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table as shown: `total` counts all rows of the question, `next_query` leads to those after these.
+
+    `query` and `meta` are those of the answer.
+    """
+
+    columns: list[Column]
+    rows: list[Row]
+    total: int
+    has_more: bool
+    next_query: str
+    shares_of: str
+    query: dict
+    meta: dict
+
+    @property
+    def total_text(self) -> str:
+        return count(self.total)
+
+
+def media_of(hub: Hub, keys: Collection[str]) -> dict[str, Media]:
+    """What the catalogue knows of the media `keys`, in one query."""
+    return {media.key: media for media in hub.media.filter(key__in=keys)} if keys else {}
+
+
+def filters_of(table: Table, selection: Selection) -> dict[str, list[str]] | None:
+    """The table's own filters, narrowed by the page's on the same dimension; None where nothing can pass both."""
+    filters: dict[str, list[str]] = {}
+    for name, value in table.where:
+        if name not in selection.filters or value in selection.filters[name]:
+            filters.setdefault(name, []).append(value)
+        else:
+            filters.setdefault(name, [])
+    return None if any(not values for values in filters.values()) else filters
+
+
+def grid(
+    table: Table, selection: Selection, metrics: dict[str, dict], parameters: QueryDict, limit: int, now
+) -> Grid | None:
+    """The rows of `table` in the order that `parameters` ask for; None where no row can be. Raises QueryError."""
+    filters = filters_of(table, selection)
+    if filters is None:
+        return None
+    order = parameters.get("order") or table.default_order
+    asked = selection.asked([*table.measures], now, by=table.by, order=order, limit=limit)
+    for name, values in filters.items():
+        asked.setlist(name, values)
+    if parameters.get("cursor"):
+        asked["cursor"] = parameters["cursor"]
+    answer = ask(selection.hub, asked, now)
+    ordered_by = order.lstrip("-") if order.lstrip("-") in table.measures else table.measures[0]
+    results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
+    return Grid(
+        columns=[_column(name, metrics, order, selection) for name in table.measures],
+        rows=_rows(table, results, answer["totals"], ordered_by, metrics, selection),
+        total=answer["meta"]["total_rows"],
+        has_more=bool(answer["meta"].get("next_cursor")),
+        next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
+        shares_of=metrics[ordered_by]["title"].lower(),
+        query=answer["query"],
+        meta=answer["meta"],
+    )
+
+
+def _next_query(selection: Selection, order: str, cursor: str | None) -> str:
+    return selection.query(order=order, cursor=cursor) if cursor else ""
+
+
+def _column(name: str, metrics: dict[str, dict], order: str, selection: Selection) -> Column:
+    descending = order == f"-{name}"
+    return Column(
+        title=COLUMNS.get(name) or metrics[name]["title"],
+        definition=metrics[name]["definition"],
+        url=selection.query(order=name if descending else f"-{name}"),
+        direction="descending" if descending else "ascending" if order == name else "",
+    )
+
+
+def _rows(
+    table: Table, results: list[dict], totals: dict, measure: str, metrics: dict[str, dict], selection: Selection
+) -> list[Row]:
+    keys = {row["media"] for row in results if row["media"]} if table.by == "media" else set()
+    media = media_of(selection.hub, keys)
+    widest = max((row[measure] or 0 for row in results), default=0)
+    whole = totals.get(measure)
+    return [_row(table, row, measure, metrics, selection, media, widest, whole) for row in results]
+
+
+def _row(table, row, measure, metrics, selection, media, widest, whole) -> Row:
+    value = row[table.by]
+    known = media.get(value) if table.by == "media" else None
+    kept = "" if value is None else _written(value)
+    return Row(
+        label=str(known) if known else _label(table.by, value),
+        note=known.kind if known else "",
+        link=value if table.by == "target" and str(value).startswith(("https://", "http://")) else "",
+        url=selection.query(**{table.by: [kept]}),
+        bar=f"{100 * (row[measure] or 0) / widest:.1f}" if widest else "0",
+        cells=[figure(name, metrics[name]["unit"], row[name]) for name in table.measures],
+        share=share(row[measure], whole),
+        is_filtered=kept in selection.filters.get(table.by, []),
+    )
+
+
+def _written(value: object) -> str:
+    """A dimension's value as its filter is written."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _label(dimension: str, value: object) -> str:
+    text = value_of(dimension, value)
+    if dimension == "target" and text not in ABSENT_VALUES.values():
+        return text.removeprefix("https://").removeprefix("http://")
+    return text

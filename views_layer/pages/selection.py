@@ -1,0 +1,223 @@
+"""What a page shows, as its URL says it: period, comparison, robots, filters, measure, interval."""
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from django.db.models import Min
+from django.http import QueryDict
+
+from events.models import Hub
+from views_layer.pages.wording import DIMENSION_TITLES, dimension_title, value_of
+
+PERIODS = {
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "24h": "Last 24 hours",
+    "7d": "Last 7 days",
+    "28d": "Last 28 days",
+    "30d": "Last 30 days",
+    "month": "This month",
+    "12mo": "Last 12 months",
+    "year": "This year",
+    "all": "All time",
+}
+COMPARISONS = {"off": "No comparison", "previous": "Previous period", "year": "Year earlier"}
+ROBOTS = {"exclude": "Without robots", "include": "With robots", "only": "Robots only"}
+SHORT_COMPARISONS = {"off": "No comparison", "previous": "vs previous", "year": "vs year before"}
+SHORT_ROBOTS = {"exclude": "No robots", "include": "With robots", "only": "Robots only"}
+INTERVALS = {"hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months"}
+DEFAULTS = {"period": "7d", "compare": "previous", "robots": "exclude"}
+OWN_DATES = "dates"
+
+_INTERVALS_OF_PERIOD = {
+    "today": ("hour",),
+    "yesterday": ("hour",),
+    "24h": ("hour",),
+    "7d": ("day", "hour"),
+    "28d": ("day", "week"),
+    "30d": ("day", "week"),
+    "month": ("day", "week"),
+    "12mo": ("month", "week", "day"),
+    "year": ("month", "week", "day"),
+}
+_STATE = ("period", "from", "to", "timezone", "compare", "robots", "metric", "interval")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One choice of a menu: its label, the page it leads to, and whether it is the current one."""
+
+    label: str
+    url: str
+    is_current: bool
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter in force: what it says, and the page without it."""
+
+    title: str
+    label: str
+    url: str
+
+
+def is_filter(name: str) -> bool:
+    return name in DIMENSION_TITLES or name.startswith("properties.")
+
+
+class Selection:
+    """The state of a page, read from `parameters`; parameters that are none of it are dropped."""
+
+    def __init__(self, hub: Hub, parameters: QueryDict, default_metric: str) -> None:
+        self.hub = hub
+        self.state = QueryDict(mutable=True)
+        for name, values in parameters.lists():
+            if name in _STATE and values[-1]:
+                self.state[name] = values[-1]
+            elif is_filter(name):
+                self.state.setlist(name, list(dict.fromkeys(values)))
+        self.has_dates = "from" in self.state or "to" in self.state
+        self.period = OWN_DATES if self.has_dates else self.state.get("period", DEFAULTS["period"])
+        self.compare = self.state.get("compare", DEFAULTS["compare"])
+        self.robots = self.state.get("robots", DEFAULTS["robots"])
+        self.metric = self.state.get("metric", default_metric)
+        self.filters = {name: self.state.getlist(name) for name in self.state if is_filter(name)}
+
+    def query(self, **changes: str | list[str] | None) -> str:
+        """The URL query of this state with `changes`; None takes a parameter away. Starts with ?."""
+        state = self.state.copy()
+        for name, value in changes.items():
+            name = "from" if name == "from_" else name
+            if value is None:
+                state.pop(name, None)
+            elif isinstance(value, list):
+                state.setlist(name, value)
+            else:
+                state[name] = value
+        return f"?{state.urlencode()}"
+
+    def asked(self, metrics: list[str], now: datetime, **extra: str | int) -> QueryDict:
+        """The parameters of one question to the API about this state."""
+        asked = QueryDict(mutable=True)
+        for name in ("from", "to", "timezone"):
+            if name in self.state:
+                asked[name] = self.state[name]
+        if not self.has_dates:
+            asked["period"] = self.period
+        for name, values in self.filters.items():
+            asked.setlist(name, values)
+        asked["robots"] = self.robots
+        asked["metrics"] = ",".join(dict.fromkeys(metrics))
+        for name, value in extra.items():
+            asked[name] = str(value)
+        return asked
+
+    @property
+    def is_compared(self) -> bool:
+        return self.compare != "off" and self.period != "all"
+
+    def intervals(self, now: datetime) -> tuple[str, ...]:
+        """The intervals that suit the period, the default first."""
+        if self.period in _INTERVALS_OF_PERIOD:
+            return _INTERVALS_OF_PERIOD[self.period]
+        days = self._days(now)
+        if days <= 2:
+            return ("hour",)
+        if days <= 14:
+            return ("day", "hour")
+        return ("day", "week") if days <= 92 else ("month", "week", "day")
+
+    def interval(self, now: datetime) -> str:
+        """The chosen interval, else the default one of the period."""
+        return self.state.get("interval") or self.intervals(now)[0]
+
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone of the page: the one of the URL where it is one, else the hub's."""
+        name = self.state.get("timezone", self.hub.timezone)
+        return zoneinfo.ZoneInfo(name) if name in zoneinfo.available_timezones() else self.hub.zone
+
+    def _days(self, now: datetime) -> float:
+        """About how many days the period has: of own dates by their difference, of all time since the first media."""
+        if self.has_dates:
+            try:
+                first, end = (_date(self.state.get(name, "")) for name in ("from", "to"))
+                return (end - first).days
+            except ValueError:
+                return 1
+        first_at = self.hub.media.aggregate(first_at=Min("first_at"))["first_at"] or self.hub.created_at
+        return (now - first_at) / timedelta(days=1)
+
+    # What the frame shows
+
+    def period_label(self) -> str:
+        if not self.has_dates:
+            return PERIODS.get(self.period, self.period)
+        first, last = self.state.get("from", ""), self.last_day()
+        return first if first == last else f"{first} – {last}"
+
+    def last_day(self) -> str:
+        """The last day of own dates, whose `to` is half-open."""
+        try:
+            return (_date(self.state.get("to", "")) - timedelta(days=1)).isoformat()
+        except ValueError:
+            return self.state.get("to", "")
+
+    def period_choices(self) -> list[Choice]:
+        return [
+            Choice(label, self.query(period=name, from_=None, to=None, interval=None), name == self.period, name)
+            for name, label in PERIODS.items()
+        ]
+
+    def compare_choices(self) -> list[Choice]:
+        return [
+            Choice(label, self.query(compare=name), name == self.compare, name) for name, label in COMPARISONS.items()
+        ]
+
+    def robots_choices(self) -> list[Choice]:
+        return [Choice(label, self.query(robots=name), name == self.robots, name) for name, label in ROBOTS.items()]
+
+    def interval_choices(self, now: datetime) -> list[Choice]:
+        chosen = self.interval(now)
+        return [
+            Choice(INTERVALS[name], self.query(interval=name), name == chosen, name) for name in self.intervals(now)
+        ]
+
+    def chips(self, titles: dict[str, str]) -> list[Chip]:
+        """The filters in force, one for each value; `titles` names media."""
+        chips = []
+        for name, values in self.filters.items():
+            for value in values:
+                others = [other for other in values if other != value]
+                label = titles.get(value) if name == "media" else None
+                chips.append(
+                    Chip(dimension_title(name), label or value_of(name, value), self.query(**{name: others or None}))
+                )
+        return chips
+
+    def without_filters(self) -> str:
+        return self.query(**dict.fromkeys(self.filters))
+
+    def hidden(self) -> list[tuple[str, str]]:
+        """The state apart from the period, as the hidden inputs of the form for own dates."""
+        dropped = {"period", "from", "to", "interval"}
+        return [(name, value) for name, values in self.state.lists() if name not in dropped for value in values]
+
+
+def with_half_open_dates(parameters: QueryDict) -> QueryDict | None:
+    """The parameters with `to` instead of the form's inclusive `last`; None where there is no `last`."""
+    if "last" not in parameters:
+        return None
+    changed = parameters.copy()
+    last = changed.pop("last")[-1]
+    try:
+        changed["to"] = (_date(last) + timedelta(days=1)).isoformat()
+    except ValueError:
+        changed["to"] = last
+    return changed
+
+
+def _date(text: str) -> date:
+    """The day of an ISO date or instant. Raises ValueError."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).date()

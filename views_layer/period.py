@@ -1,0 +1,83 @@
+"""Named periods and the buckets of an interval, in local time."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from aggregations.buckets import HOUR_MS, instant_ms, midnight, moment_of, next_first_day
+
+PERIODS = ("today", "yesterday", "24h", "7d", "28d", "30d", "12mo", "month", "year", "all")
+DAYS = {"today": 1, "7d": 7, "28d": 28, "30d": 30}
+
+
+def period_of(name: str, zone: ZoneInfo, now: datetime) -> tuple[int | None, int]:
+    """The half-open range of a period in milliseconds; the start of `all` is None.
+
+    Days, months and years are local and include the running one up to its end; `24h` ends now.
+    """
+    if name == "24h":
+        return instant_ms(now) - 24 * HOUR_MS, instant_ms(now)
+    today = now.astimezone(zone).date()
+    first, last = _days(name, today)
+    return first and instant_ms(midnight(first, zone)), instant_ms(midnight(last, zone))
+
+
+def _days(name: str, today: date) -> tuple[date | None, date]:
+    tomorrow = today + timedelta(days=1)
+    if name in DAYS:
+        return tomorrow - timedelta(days=DAYS[name]), tomorrow
+    if name == "yesterday":
+        return today - timedelta(days=1), today
+    if name == "all":
+        return None, tomorrow
+    if name == "year":
+        return today.replace(month=1, day=1), date(today.year + 1, 1, 1)
+    next_month = next_first_day("month", today.replace(day=1))
+    if name == "month":
+        return today.replace(day=1), next_month
+    return date(next_month.year - 1, next_month.month, 1), next_month
+
+
+def year_before(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The same local date and time a year earlier; 29 February becomes the 28th."""
+    local = moment.astimezone(zone).replace(tzinfo=None)
+    day = 28 if (local.month, local.day) == (2, 29) else local.day
+    earlier = local.replace(year=local.year - 1, day=day)
+    if earlier.time() == datetime.min.time():
+        return midnight(earlier.date(), zone)
+    return earlier.replace(tzinfo=zone).astimezone(UTC)
+
+
+def boundaries(start: int, end: int, interval: str | None, zone: ZoneInfo) -> list[int]:
+    """The starts of the local buckets that overlap [start, end) and the end of the last, in milliseconds.
+
+    The first may lie before `start` and the last after `end`. Without an interval the range itself.
+    """
+    if interval is None:
+        return [start, end]
+    bounds = [_first_start(start, interval, zone)]
+    while bounds[-1] < end:
+        bounds.append(_next_start(bounds[-1], interval, zone))
+    return bounds
+
+
+def _first_start(start: int, interval: str, zone: ZoneInfo) -> int:
+    local = moment_of(start).astimezone(zone)
+    if interval == "hour":
+        return start - (local.minute * 60_000 + local.second * 1000 + local.microsecond // 1000)
+    return instant_ms(midnight(_first_day(local.date(), interval), zone))
+
+
+def _first_day(day: date, interval: str) -> date:
+    if interval == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if interval == "month" else day
+
+
+def _next_start(start: int, interval: str, zone: ZoneInfo) -> int:
+    if interval == "hour":
+        following = start + HOUR_MS
+        return following - moment_of(following).astimezone(zone).minute * 60_000
+    day = moment_of(start).astimezone(zone).date()
+    if interval == "week":
+        return instant_ms(midnight(_first_day(day, interval) + timedelta(days=7), zone))
+    return instant_ms(midnight(next_first_day(interval, _first_day(day, interval)), zone))

@@ -1,0 +1,251 @@
+"""A question: the parameters of DESIGN's section 7, read and checked. Nothing here touches a store."""
+
+import base64
+import binascii
+import json
+import re
+import zoneinfo
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from django.http import QueryDict
+
+from aggregations.buckets import instant_ms, midnight, moment_of
+from aggregations.fields import INTEGER_FIELDS
+from aggregations.metrics import METRICS
+from aggregations.rollups import DIMENSIONS
+from views_layer.period import PERIODS, period_of, year_before
+
+TIME_DIMENSIONS = ("hour_of_day", "weekday")
+PROPERTY = "properties."
+INTERVALS = ("hour", "day", "week", "month")
+ROBOTS = ("exclude", "include", "only")
+COMPARISONS = ("previous", "year")
+FORMATS = ("json", "csv")
+UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
+"""A + that was not escaped in a URL arrives as a space."""
+LIMIT = 10_000
+BUCKETS_AT_MOST = 100_000
+NAMED = (
+    "metrics", "period", "from", "to", "timezone", "interval", "by", "robots", "compare", "order", "limit", "cursor",
+    "format",
+)  # fmt: skip
+
+
+class QueryError(Exception):
+    """A question that cannot be answered: `detail` names the value and what would do."""
+
+    def __init__(self, code: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.field = code, detail, field
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `start` and `end` are milliseconds, half-open; `start` None: from the first event on."""
+
+    metrics: tuple[str, ...]
+    start: int | None
+    end: int
+    zone: ZoneInfo
+    interval: str | None = None
+    by: tuple[str, ...] = ()
+    filters: dict[str, tuple[str | int | None, ...]] = field(default_factory=dict)
+    robots: str = "exclude"
+    compare: str | None = None
+    order: tuple[tuple[str, bool], ...] = ()
+    limit: int = LIMIT
+    cursor: list | None = None
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """All dimensions that the answer depends on, each once."""
+        return tuple(dict.fromkeys((*self.by, *self.filters)))
+
+    def earlier(self) -> "Question":
+        """The question of the range that this one is compared with."""
+        assert self.start is not None
+        if self.compare == "previous":
+            return replace(self, start=self.start - (self.end - self.start), end=self.start, compare=None)
+        start, end = (instant_ms(year_before(moment_of(at), self.zone)) for at in (self.start, self.end))
+        return replace(self, start=start, end=end, compare=None)
+
+
+def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Question:
+    """The question that parameters ask, for a hub of that time zone. Raises QueryError."""
+    _refuse_unknown(parameters)
+    zone = read_zone(parameters.get("timezone") or timezone)
+    start, end = _range(parameters, zone, now)
+    metrics = _listed(parameters, "metrics", METRICS)
+    if not metrics:
+        raise QueryError("missing_metrics", f"metrics is required; name some of {', '.join(METRICS)}.", "metrics")
+    by = _dimensions(parameters)
+    compare = _one_of(parameters, "compare", COMPARISONS)
+    if compare and "previous" in by:
+        raise QueryError("invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare")
+    interval = _one_of(parameters, "interval", INTERVALS)
+    if interval and start is not None and (end - start) // 3_600_000 > BUCKETS_AT_MOST:
+        raise QueryError("invalid_interval", f"{interval} over this range is too many rows; ask a shorter range.", "interval")
+    return Question(
+        metrics=tuple(metrics),
+        start=start,
+        end=end,
+        zone=zone,
+        interval=interval,
+        by=tuple(by),
+        filters=_filters(parameters),
+        robots=_one_of(parameters, "robots", ROBOTS) or "exclude",
+        compare=compare,
+        order=_order(parameters, [*metrics, *by, *(["time"] if interval else [])]),
+        limit=_limit(parameters),
+        cursor=_cursor(parameters),
+    )
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """The IANA zone of a name. Raises QueryError."""
+    try:
+        if name in zoneinfo.available_timezones():
+            return ZoneInfo(name)
+    except (ValueError, OSError):
+        pass
+    raise QueryError("invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone")
+
+
+def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str) -> tuple[int | None, int]:
+    """The range that `period` or `from` and `to` name. Raises QueryError."""
+    return _range(parameters, read_zone(parameters.get("timezone") or timezone), now, default)
+
+
+def _refuse_unknown(parameters: QueryDict) -> None:
+    known = {*NAMED, *DIMENSIONS, *TIME_DIMENSIONS}
+    for name in parameters:
+        if name not in known and not _is_property(name):
+            raise QueryError(
+                "unknown_parameter",
+                f"{name!r} is no parameter; use {', '.join(NAMED)}, or a dimension as a filter:"
+                f" {', '.join((*DIMENSIONS, *TIME_DIMENSIONS))}, properties.<key>.",
+                name,
+            )
+
+
+def _is_property(name: str) -> bool:
+    return name.startswith(PROPERTY) and len(name) > len(PROPERTY)
+
+
+def _range(parameters: QueryDict, zone: ZoneInfo, now: datetime, default: str = "30d") -> tuple[int | None, int]:
+    period, first, last = parameters.get("period"), parameters.get("from"), parameters.get("to")
+    if period and (first or last):
+        raise QueryError("invalid_period", "Give either period or from and to, not both.", "period")
+    if first is None and last is None:
+        if (period := period or default) not in PERIODS:
+            raise QueryError("invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period")
+        return period_of(period, zone, now)
+    if not first:
+        raise QueryError("missing_from", "to needs a from.", "from")
+    start = _instant("from", first, zone)
+    end = _instant("to", last, zone) if last else instant_ms(now)
+    if end <= start:
+        raise QueryError("invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to")
+    return start, end
+
+
+def _instant(name: str, text: str, zone: ZoneInfo) -> int:
+    """A date (local midnight) or an instant (without offset: local) in milliseconds."""
+    problem = f"{name} {text!r} is neither a date such as 2026-11-23 nor an instant such as 2026-11-23T10:00:00Z."
+    try:
+        if len(text) == 10:
+            day = date.fromisoformat(text)
+            if not 1970 <= day.year <= 9000:
+                raise ValueError(text)
+            return instant_ms(midnight(day, zone))
+        moment = datetime.fromisoformat(UNESCAPED_PLUS.sub(r"\1+\2", text))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        if not 1970 <= moment.year <= 9000:
+            raise ValueError(text)
+        return instant_ms(moment.astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise QueryError(f"invalid_{name}", problem, name) from None
+
+
+def _listed(parameters: QueryDict, name: str, allowed: Iterable[str]) -> list[str]:
+    names = [part.strip() for text in parameters.getlist(name) for part in text.split(",") if part.strip()]
+    for one in names:
+        if one not in allowed:
+            raise QueryError(f"invalid_{name}", f"{name} {one!r} is unknown; use {', '.join(allowed)}.", name)
+    return list(dict.fromkeys(names))
+
+
+def _dimensions(parameters: QueryDict) -> list[str]:
+    names = [part.strip() for text in parameters.getlist("by") for part in text.split(",") if part.strip()]
+    allowed = (*DIMENSIONS, *TIME_DIMENSIONS)
+    for name in names:
+        if name not in allowed and not _is_property(name):
+            raise QueryError("invalid_by", f"by {name!r} is no dimension; use {', '.join(allowed)}, properties.<key>.", "by")
+    return list(dict.fromkeys(names))
+
+
+def _filters(parameters: QueryDict) -> dict[str, tuple[str | int | None, ...]]:
+    filters = {}
+    for name in parameters:
+        if name in DIMENSIONS or name in TIME_DIMENSIONS or _is_property(name):
+            filters[name] = tuple(_filter_value(name, text) for text in parameters.getlist(name))
+    return filters
+
+
+def _filter_value(name: str, text: str) -> str | int | None:
+    if text == "":
+        return None
+    if name not in INTEGER_FIELDS and name not in TIME_DIMENSIONS:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise QueryError(f"invalid_{name}", f"{name} {text!r} is not a whole number.", name) from None
+
+
+def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str | None:
+    text = parameters.get(name)
+    if not text:
+        return None
+    if text not in allowed:
+        raise QueryError(f"invalid_{name}", f"{name} {text!r} is unknown; use {', '.join(allowed)}.", name)
+    return text
+
+
+def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool], ...]:
+    parts = [part.strip() for part in parameters.get("order", "").split(",") if part.strip()]
+    order = [(part.lstrip("-+"), part.startswith("-")) for part in parts]
+    for name, _ in order:
+        if name not in allowed:
+            raise QueryError("invalid_order", f"order {name!r} is in no row; use {', '.join(allowed)}, - for descending.", "order")
+    return tuple(order)
+
+
+def _limit(parameters: QueryDict) -> int:
+    text = parameters.get("limit") or str(LIMIT)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT and len(text) < 9):
+        raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {LIMIT}.", "limit")
+    return int(text)
+
+
+def _cursor(parameters: QueryDict) -> list | None:
+    text = parameters.get("cursor")
+    if not text:
+        return None
+    try:
+        cursor = json.loads(base64.urlsafe_b64decode(text.encode()))
+        if isinstance(cursor, list):
+            return cursor
+    except (ValueError, binascii.Error):
+        pass
+    raise QueryError("invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor")
+
+
+def cursor_text(position: list) -> str:
+    """The text of a cursor."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+

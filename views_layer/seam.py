@@ -1,0 +1,230 @@
+"""The seam, where both layers meet. The only module that knows speed and batch.
+
+Why an answer is exact. The log is one sequence of events. A cut is a position in it, taken by the script that swaps the
+buffers, and never a time: an event is before the cut or after it, in both layers alike. Then
+
+    every event up to cut E        is in the view rows of epoch E, and in no buffer that a reader of E reads;
+    every event after it, to mark  is in the buffers of the epochs after E, each once;
+
+and states merge to the same bytes in any order, so rows + buffers == the fold of the log up to the mark.
+
+A reader first takes, in one script, the published epoch E and the entries of all buffers after it, and then the rows of
+E. Rows are addressed by the epoch that wrote them and never change, so it does not matter when they are read, as long
+as they are there: the rows that E needs are deleted only after E + 1 has been published, and a reader that meets a
+deleted row starts again.
+
+Publishing is two steps: the ledger, then one script in Redis that flips the epoch and drops the frozen buffer. Between
+the two a reader still reads epoch E - 1 with its frozen buffer, which is the same set of events. After a crash between
+them the consumer takes the second step (speed.recovery). A swap is two steps as well: the script in Redis, then the
+record of the cut. After a crash between them the next swap is refused, returns the same cut, and that is recorded.
+
+A late event goes the same way as any other: it is after the last cut in the log, so it is in a buffer, in the hour in
+which it occurred; the next run merges it into that hour's row, and into its day and month.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from django.utils import timezone
+
+from aggregations.cells import Cells, decode
+from aggregations.rollups import Rollup
+from batch import ledger
+from batch.models import Audit, Mismatch, Run
+from batch.run import Progress, run_epoch, silent
+from batch.view_store import view_store
+from events.cuts import published_cut, record_cut, waiting_cut
+from events.log import EventLog, Position, event_log
+from events.models import Cut, RejectedEvent
+from speed import buffers, consumer, folding, recovery
+
+logger = logging.getLogger(__name__)
+
+OVERDUE = timedelta(minutes=10)
+"""How late an hourly publication may be before the pipeline counts as unhealthy."""
+WAIT_S = 120
+"""How long a command waits for a run that somebody else has claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What one answer is computed from: an epoch's rows, the buffers' cells after it, all at one log position.
+
+    `has_rows` is False where the view store lost the epoch: then only raw events give the answer. `has_buffers` is
+    False without Redis: then the answer ends at the cut.
+    """
+
+    epoch: int
+    cut: Position
+    cut_at: datetime | None
+    mark: Position
+    as_of: datetime
+    has_rows: bool
+    has_buffers: bool
+    cells: dict[str, list[Cells]]
+
+
+def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
+    """The current moment of a hub, with the buffers' cells of some rollups."""
+    head = event_log().head()
+    published = published_cut()
+    epoch = published.epoch if published else 0
+    try:
+        found = buffers.snapshot(hub, [rollup.name for rollup in rollups])
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
+        found = None
+    if found is None or found.pipeline.published not in (epoch, epoch - 1):
+        return _moment_of_rows(published, now)
+    state = found.pipeline
+    if state.published != epoch:
+        published = Cut.objects.filter(epoch=state.published).first()
+    cells = {
+        rollup.name: [decode(entry, rollup.keys, rollup.measures) for entry in found.entries[rollup.name]]
+        for rollup in rollups
+    }
+    return Moment(
+        epoch=state.published,
+        cut=published.position if published else {},
+        cut_at=published.cut_at if published else None,
+        mark=state.mark,
+        as_of=now if state.mark == head else _received_at(state.mark, now),
+        has_rows=view_store().is_sealed(state.published),
+        has_buffers=True,
+        cells=cells,
+    )
+
+
+def _moment_of_rows(published: Cut | None, now: datetime) -> Moment:
+    cut = published.position if published else {}
+    return Moment(
+        epoch=published.epoch if published else 0,
+        cut=cut,
+        cut_at=published.cut_at if published else None,
+        mark=cut,
+        as_of=published.cut_at if published else now,
+        has_rows=view_store().is_sealed(published.epoch if published else 0),
+        has_buffers=False,
+        cells={},
+    )
+
+
+def _received_at(mark: Position, now: datetime) -> datetime:
+    """When the last applied chunk was received; `now` where none was."""
+    received = [at for at in (event_log().received_at(partition, n) for partition, n in mark.items()) if at]
+    return min([*(datetime.fromtimestamp(at / 1000, tz=now.tzinfo) for at in received), now])
+
+
+class FrozenBuffers:
+    """What batch needs of the speed layer."""
+
+    def frozen(self, epoch: int) -> dict[tuple[str, str], bytes]:
+        recovery.ensure(event_log())
+        return {
+            (hub, rollup): folding.merged(rollup, buffers.entries_of(epoch, hub, rollup))
+            for hub, rollup in buffers.frozen_names(epoch)
+        }
+
+    def retire(self, epoch: int) -> None:
+        buffers.retire(epoch)
+
+
+def swap(log: EventLog, now: datetime) -> Cut:
+    """Swap the buffers and record the cut; where a frozen buffer waits, its cut. Idempotent until that is published."""
+    recovery.ensure(log)
+    epoch, position = buffers.swap()
+    return record_cut(epoch, position, now)
+
+
+def run_now(kind: str, progress: Progress = silent) -> Run:
+    """Apply what is in the log, swap, run and publish: afterwards the rows hold every event accepted before the call.
+
+    An epoch that waits is finished first. Raises TimeoutError where another process holds a claim for too long.
+    """
+    log = event_log()
+    head = log.head()
+    while (waiting := _frozen(log)) is not None:
+        _finish(waiting, Run.HOURLY, progress)
+    consumer.apply_new(log, until=head)
+    return _finish(swap(log, timezone.now()), kind, progress)
+
+
+def _frozen(log: EventLog) -> Cut | None:
+    """The cut of a frozen buffer that waits, recorded if its record is missing; None where nothing waits."""
+    state = recovery.ensure(log)
+    if state.frozen is None:
+        return waiting_cut()
+    assert state.cut is not None
+    return record_cut(state.frozen, state.cut, timezone.now())
+
+
+def _finish(cut: Cut, kind: str, progress: Progress) -> Run:
+    deadline = time.monotonic() + WAIT_S
+    while (run := run_epoch(cut.epoch, kind, FrozenBuffers(), progress)) is None:
+        done = Run.objects.filter(epoch=cut.epoch, published_at__isnull=False).first()
+        if done is not None:
+            buffers.retire(cut.epoch)
+            return done
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Epoch {cut.epoch} has been claimed by another run for {WAIT_S} s; see Runs in the admin.")
+        time.sleep(0.2)
+    return run
+
+
+def reconcile(now: datetime) -> Run | None:
+    """Do what is due: finish an epoch that waits; else swap and run where a full hour has passed since the last cut.
+
+    A missed tick costs seconds and a doubled one nothing. The first run after 00:00 GMT is the daily one. A view store
+    that lost its rows, or is of another declaration, is rebuilt.
+    """
+    log = event_log()
+    waiting = _frozen(log)
+    if waiting is not None:
+        return run_epoch(waiting.epoch, Run.HOURLY, FrozenBuffers())
+    published = published_cut()
+    if published and not view_store().is_sealed(published.epoch):
+        return run_now(Run.REBUILD)
+    if not hour_is_due(published.cut_at if published else None, now):
+        return None
+    return run_epoch(swap(log, now).epoch, kind_due(now), FrozenBuffers())
+
+
+def hour_is_due(last_cut_at: datetime | None, now: datetime) -> bool:
+    """True where a full hour lies between the last cut and now, or there is no cut yet."""
+    return last_cut_at is None or last_cut_at < now.replace(minute=0, second=0, microsecond=0)
+
+
+def kind_due(now: datetime) -> str:
+    """Daily where no run since 00:00 GMT was one from the raw events; else hourly."""
+    last = ledger.last_daily_at()
+    return Run.DAILY if last is None or last.date() < now.date() else Run.HOURLY
+
+
+def status(now: datetime) -> dict[str, Any]:
+    """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers."""
+    log = event_log()
+    head, published = log.head(), published_cut()
+    try:
+        state = buffers.pipeline()
+    except redis.RedisError:
+        state = None
+    cut = published.position if published else {}
+    applied = state.mark if state else cut
+    mismatches = Mismatch.objects.count()
+    overdue = hour_is_due(published.cut_at if published else now, now - OVERDUE)
+    return {
+        "log": head,
+        "applied": applied,
+        "cut": cut,
+        "published_epoch": published.epoch if published else 0,
+        "lag_events": log.count_between(applied, head),
+        "audits": Audit.objects.count(),
+        "mismatches": mismatches,
+        "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
+        "healthy": state is not None and not mismatches and not overdue,
+    }

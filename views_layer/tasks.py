@@ -1,0 +1,12 @@
+"""Celery's entry to the batch layer."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from views_layer import seam
+
+
+@shared_task(ignore_result=True)
+def reconcile() -> None:
+    """Do what is due. Beat sends this at each full hour and every 30 seconds; the ledger decides whether there is work."""
+    seam.reconcile(timezone.now())
