@@ -39,6 +39,8 @@ def redis_command(directory: Path, socket: Path) -> tuple[str, ...]:
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
+        # A title would be written over the environment, by which an orphan is known.
+        "set-proc-title": "no",
         "loglevel": "warning",
     }
     return (__redis_executable__, *(word for name, value in options.items() for word in (f"--{name}", value)))
@@ -58,7 +60,9 @@ def _prepare_redis(quick_deaths: int) -> None:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
+    # As root, which containers are, Celery warns at length of what JSON messages do not allow.
+    python = (sys.executable, "-W", "ignore::UserWarning:celery.platforms")
+    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
 
 
 def _worker(queue: str) -> tuple[str, ...]:
@@ -80,7 +84,8 @@ def serving_parts() -> list[Part]:
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
         *("--host", settings.HOST, "--port", str(settings.PORT)),
         *("--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "5"),
-        *("--log-level", "warning", "statsproject.wsgi:application"),
+        # Its warnings say that so many threads are many.
+        *("--log-level", "error", "statsproject.wsgi:application"),
     )
     parts = [
         Part("web", web),

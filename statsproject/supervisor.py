@@ -70,7 +70,8 @@ class Supervisor:
     SIGINT, SIGTERM and SIGHUP make it stop; a second one, without patience.
     """
 
-    def __init__(self, mark: str, cwd: Path) -> None:
+    def __init__(self, mark: str, cwd: Path, on_death: Callable[[str], None] = lambda name: None) -> None:
+        self.on_death = on_death
         self.is_stopping = False
         self.patience = PATIENCE_SECONDS
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -185,6 +186,7 @@ class Supervisor:
         running.process = None
         running.quick_deaths = running.quick_deaths + 1 if now - running.started_at < QUICK_DEATH_SECONDS else 0
         running.starts_at = now + running.delay()
+        self.on_death(running.part.name)
         self.say(f"{running.part.name} ended with code {code}; it starts again in {running.delay():.1f} s.")
 
     def _end(self, ending: Iterable[Running]) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 import msgspec
 from django.conf import settings
 
-from events.demo.history import DAYS, ingest_key, milliseconds
+from events.demo.history import DAYS, milliseconds
+from events.demo.people import ingest_key
 from events.demo.readers import Reader
 from events.demo.visits import DAY_MS, Arrival, Audience, Fact
 from events.models import Hub
@@ -84,7 +85,8 @@ def send_for_ever(hub: Hub, pause: Callable[[float], None] = time.sleep) -> None
             if isinstance(error, urllib.error.HTTPError) and error.code in (400, 401, 403, 413):
                 raise
             wait = min(wait * 2, LONGEST_WAIT_SECONDS)
-            logger.warning("%s events wait %.0f s: %s", len(facts), wait, error)
+            if wait > 2:  # a start or a restart of the web server takes less
+                logger.warning("%s events wait %.0f s: %s", len(facts), wait, error)
         pause(wait)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from events.demo.people import logins
 from statsproject import pulse
 from statsproject.processes import Part, manage, redis_part, serving_parts
 from statsproject.supervisor import Lock, Refusal, Supervisor, end_orphans, refuse_taken_port
@@ -30,7 +31,7 @@ class Command(BaseCommand):
             refuse_taken_port(settings.HOST, settings.PORT)
         except Refusal as refusal:
             raise CommandError(str(refusal)) from None
-        self.supervisor = Supervisor(str(settings.DATA_DIR), settings.BASE_DIR)
+        self.supervisor = Supervisor(str(settings.DATA_DIR), settings.BASE_DIR, pulse.stop)
         if orphans:
             self.supervisor.say(f"Ended {orphans} processes that an earlier run had left behind.")
         try:
@@ -76,7 +77,5 @@ class Command(BaseCommand):
         host = "localhost" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104
         self.supervisor.say(f"Affluence is ready: http://{host}:{settings.PORT}/")
         if settings.DEMO:
-            from events.demo import logins
-
             for who, name, password in logins():
                 self.supervisor.say(f"{who}: {name} / {password}")

@@ -25,9 +25,7 @@ class Command(BaseCommand):
         with tqdm(unit="step", disable=None) as bar:
 
             def progress(step: str, done: int, total: int) -> None:
-                if bar.desc != f"{step}: ":
-                    bar.reset()
-                    bar.set_description(step, refresh=False)
+                bar.set_description(step, refresh=False)
                 bar.total, bar.n = total, done
                 bar.refresh()
 
