@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -135,9 +136,7 @@ def merge(parts: Sequence[Cells], measures: Sequence[Measure]) -> Cells:
     return regroup([(cells, cells.keys, None) for cells in parts], measures)
 
 
-def regroup(
-    parts: Sequence[tuple[Cells, dict[str, Key], np.ndarray | None]], measures: Sequence[Measure]
-) -> Cells:
+def regroup(parts: Sequence[tuple[Cells, dict[str, Key], np.ndarray | None]], measures: Sequence[Measure]) -> Cells:
     """Merge cells under new keys: for each part its cells, the new key columns, and a mask of those to keep."""
     kept = [np.arange(cells.size) if mask is None else np.flatnonzero(mask) for cells, _, mask in parts]
     names = list(parts[0][1]) if parts else []
@@ -237,7 +236,7 @@ def _pack_key_slices(key: Key, edges: np.ndarray) -> list[bytes]:
         codes = places - firsts[runs]
         values = [key.vocabulary[code] for code in (used % len(key.vocabulary)).tolist()]
         bounds = firsts.tolist()
-        vocabularies = [_encode(values[first:last]) for first, last in zip(bounds, bounds[1:], strict=False)]
+        vocabularies = [_encode(values[first:last]) for first, last in pairwise(bounds)]
     return [
         struct.pack("<I", len(vocabulary)) + vocabulary + packed
         for vocabulary, packed in zip(vocabularies, pack_slices(codes, edges), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,9 +82,7 @@ class Key:
         else:
             vocabulary = sorted({value for key in keys for value in key.vocabulary}, key=value_order)
             code_of = {value: code for code, value in enumerate(vocabulary)}
-            codes = [
-                np.array([code_of[value] for value in key.vocabulary], dtype=np.int64)[key.codes] for key in keys
-            ]
+            codes = [np.array([code_of[value] for value in key.vocabulary], dtype=np.int64)[key.codes] for key in keys]
         return Key(vocabulary, np.concatenate([*codes, np.zeros(0, dtype=np.int64)]).astype(np.int64))
 
 
@@ -111,7 +110,7 @@ class EventColumns:
         """What each event adds to a measure; made once for all the rollups that hold it."""
         return self._make(f"contribution {measure.name}", lambda: measure.contribution(self))
 
-    def _make(self, name: str, make: Callable):  # noqa: ANN202 (the type is that of `make`)
+    def _make(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]

@@ -1,8 +1,10 @@
 """Columns of integers in the fewest bytes that hold them."""
 
+from typing import Any
+
 import numpy as np
 
-_TYPES = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<i8")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<i8")}
 ZEROS = b"\x00"
 """The bytes of values that are all zero, or none."""
 

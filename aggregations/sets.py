@@ -35,7 +35,8 @@ class Sets:
     @classmethod
     def merge(cls, parts: Sequence[tuple[Sets, np.ndarray]], size: int) -> Sets:
         """The union of columns; each comes with the new cell of each of its cells (-1: left out)."""
-        pairs, large = [], {}
+        pairs: list[np.ndarray] = []
+        large: dict[int, list[BitMap]] = {}
         for sets, targets in parts:
             for cell, bitmap in sets.large.items():
                 if (target := int(targets[cell])) >= 0:
@@ -47,7 +48,9 @@ class Sets:
             else:
                 pairs.append(_pairs(cells[kept], sets.ids[kept]))
         joined = np.concatenate(pairs) if pairs else np.zeros(0, dtype=np.int64)
-        unions = {cell: bitmaps[0].copy() if len(bitmaps) == 1 else BitMap.union(*bitmaps) for cell, bitmaps in large.items()}
+        unions = {
+            cell: bitmaps[0].copy() if len(bitmaps) == 1 else BitMap.union(*bitmaps) for cell, bitmaps in large.items()
+        }
         return cls._of_sorted(_distinct_sorted(joined), unions, size)
 
     @classmethod

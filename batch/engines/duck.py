@@ -22,7 +22,11 @@ class DuckEngine(Engine):
     """`threads` and `memory_limit` (such as "512MB") bound what a fold may take."""
 
     def __init__(self, threads: int = 2, memory_limit: str = "1GB") -> None:
-        self._config = {"threads": threads, "memory_limit": memory_limit, "autoinstall_known_extensions": False}
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": False,
+        }
         self._local = threading.local()
 
     @property
@@ -37,7 +41,9 @@ class DuckEngine(Engine):
         connection = self._connection.cursor()
         try:
             condition = "true" if spans is None else _spans_sql(spans)
-            connection.execute(f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}")
+            connection.execute(
+                f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}"
+            )
             yield DuckWindow(connection)
         finally:
             connection.execute("DROP TABLE IF EXISTS held")
@@ -55,7 +61,7 @@ class DuckEngine(Engine):
         connection = self._connection.cursor()
         try:
             sql = statement(keys, measures, _relation(connection, paths, tail), where)
-            return _cells(connection.execute(sql, parameters).to_arrow_table(), list(keys), measures)
+            return _cells(connection.sql(sql, params=list(parameters)).to_arrow_table(), list(keys), measures)
         finally:
             connection.close()
 
@@ -77,7 +83,7 @@ class DuckWindow(Window):
         self._connection = connection
 
     def fold(self, rollup: Rollup) -> dict[str, Cells]:
-        table = self._connection.execute(rollup_statement(rollup, "held")).to_arrow_table()
+        table = self._connection.sql(rollup_statement(rollup, "held")).to_arrow_table()
         if table.num_rows == 0:
             return {}
         return split_by_hub(_cells(table, ["hub", *rollup.keys], rollup.measures), rollup.measures)
@@ -108,7 +114,8 @@ def _cells(table: pa.Table, keys: Sequence[str], measures: Sequence[Measure]) ->
         values = values.cast(pa.int64()) if not pa.types.is_boolean(values.type) else values
         contributions[measure.name] = np.asarray(values.to_numpy(zero_copy_only=False))
     collected = {
-        field: pc.fill_null(table[f"field_{field}"], 0).to_numpy().astype(np.int64) for field in collected_fields(measures)
+        field: pc.fill_null(table[f"field_{field}"], 0).to_numpy().astype(np.int64)
+        for field in collected_fields(measures)
     }
     for measure in measures:
         if measure.collects and table[f"field_{measure.field}"].null_count:
