@@ -55,12 +55,20 @@ class Key:
     def take(self, rows: np.ndarray | slice) -> Key:
         """The key of some rows, with the vocabulary that they use."""
         codes = self.codes[rows]
-        used = np.zeros(len(self.vocabulary), dtype=bool)
-        used[codes] = True
-        if used.all():
-            return Key(self.vocabulary, codes)
-        renumbered = np.cumsum(used) - 1
-        return Key([v for v, is_used in zip(self.vocabulary, used.tolist(), strict=True) if is_used], renumbered[codes])
+        if len(self.vocabulary) == 1:
+            return Key(self.vocabulary if len(codes) else [], codes)
+        if len(codes) * 8 < len(self.vocabulary):
+            used = np.unique(codes)
+            codes = np.searchsorted(used, codes)
+        else:
+            is_used = np.zeros(len(self.vocabulary), dtype=bool)
+            is_used[codes] = True
+            if is_used.all():
+                return Key(self.vocabulary, codes)
+            used = np.flatnonzero(is_used)
+            codes = (np.cumsum(is_used) - 1)[codes]
+        vocabulary = self.vocabulary
+        return Key([vocabulary[code] for code in used.tolist()], codes)
 
     @staticmethod
     def joined(keys: Sequence[Key]) -> Key:

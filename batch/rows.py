@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from aggregations.buckets import bucket_of, buckets_of
-from aggregations.cells import Cells, decode, encode, merge, regroup
+from aggregations.cells import Cells, decode, encode_slices, merge, regroup
 from aggregations.columns import Key
 from aggregations.rollups import Rollup
 from batch.cover import Hours, cover, without
@@ -59,11 +59,10 @@ class RowWriter:
         return regroup(regrouped, rollup.measures)
 
     def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
-        key = cells.keys["hour"]
-        edges = np.searchsorted(key.codes, np.arange(len(key.vocabulary) + 1)).tolist()
-        for code, start in enumerate(key.vocabulary):
-            some = cells.slice(edges[code], edges[code + 1], rollup.measures)
-            yield ViewRow(self._hub, rollup.name, grain, start, encode(some, rollup.measures))  # type: ignore[arg-type]
+        starts = cells.keys["hour"]
+        edges = np.searchsorted(starts.codes, np.arange(len(starts.vocabulary) + 1))
+        for start, payload in zip(starts.vocabulary, encode_slices(cells, edges, rollup.measures), strict=True):
+            yield ViewRow(self._hub, rollup.name, grain, start, payload)  # type: ignore[arg-type]
 
     def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
         payloads = self._store.fetch(addresses)
