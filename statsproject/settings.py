@@ -208,6 +208,13 @@ UNFOLD = {
                         "icon": "inbox",
                         "link": reverse_lazy("admin:events_rejectedevent_changelist"),
                     },
+                    {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
+                    {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
+                    {
+                        "title": "Restatements",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:batch_restatement_changelist"),
+                    },
                     {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
                     {
                         "title": "Schedules",
