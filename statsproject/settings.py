@@ -84,7 +84,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
             "timeout": 30,
             "init_command": (
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
-                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY"
+                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384"
             ),
         },
     }
