@@ -87,7 +87,7 @@ def grid(
     for name, values in filters.items():
         asked.setlist(name, values)
     if parameters.get("cursor"):
-        asked["cursor"] = parameters["cursor"]
+        asked["cursor"] = parameters.get("cursor", "")
     answer = ask(selection.hub, asked, now)
     ordered_by = order.lstrip("-") if order.lstrip("-") in table.measures else table.measures[0]
     results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
