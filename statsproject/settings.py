@@ -11,7 +11,7 @@ from statsproject.environment import env_bool, env_int, secret_of, socket_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 HOST = os.environ.get("HOST") or "127.0.0.1"
 PORT = env_int("PORT", 8000, at_least=1)
@@ -85,7 +85,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
             "timeout": 30,
             "init_command": (
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
-                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY"
+                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384"
             ),
         },
     }
