@@ -27,18 +27,20 @@ class DuckEngine(Engine):
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
         }
-        self._local = threading.local()
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._opening = threading.Lock()
 
-    @property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = duckdb.connect(":memory:", config=self._config)
-            self._local.connection.execute("SET preserve_insertion_order = false")
-        return self._local.connection
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own (temporary tables and registered tables are the connection's) to the one database."""
+        with self._opening:
+            if self._database is None:
+                self._database = duckdb.connect(":memory:", config=self._config)
+                self._database.execute("SET GLOBAL preserve_insertion_order = false")
+            return self._database.cursor()
 
     @contextmanager
     def window(self, paths: Sequence[str], spans: Sequence[Span] | None = None) -> Iterator[Window]:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             condition = "true" if spans is None else _spans_sql(spans)
             connection.execute(
@@ -58,7 +60,7 @@ class DuckEngine(Engine):
         keys: Mapping[str, str],
         measures: Sequence[Measure],
     ) -> Cells:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             sql = statement(keys, measures, _relation(connection, paths, tail), where)
             return _cells(connection.sql(sql, params=list(parameters)).to_arrow_table(), list(keys), measures)
@@ -68,7 +70,7 @@ class DuckEngine(Engine):
     def rows(
         self, paths: Sequence[str], tail: pa.Table | None, select: str, where: str, parameters: Sequence[object]
     ) -> Iterator[tuple]:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             sql = f"SELECT {select} FROM {_relation(connection, paths, tail)} WHERE {where}"
             yield from connection.execute(sql, parameters).fetchall()
