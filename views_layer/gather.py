@@ -202,7 +202,7 @@ def _raw_part(
 ) -> Part:
     """The cells of raw events in `spans`, which lie in the question's range."""
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
-    inner = [bound for bound in bounds[1:-1]]
+    inner = bounds[1:-1]
     needs_time = bool(inner) or any(name in TIME_DIMENSIONS for name in question.dimensions)
     unit = _unit(inner, question.zone, spans) if needs_time else None
     cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)
