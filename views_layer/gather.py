@@ -237,7 +237,10 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
         mask = mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
     for name, values in question.filters.items():
         accepted = _accepted(name, values)
-        mask = mask & np.array([value in accepted for value in keys[name].vocabulary], dtype=bool)[keys[name].codes]
+        found = keys[name].vocabulary
+        if name.startswith(PROPERTY):
+            found = [raw.property_text(text) for text in found]  # type: ignore[arg-type]
+        mask = mask & np.array([value in accepted for value in found], dtype=bool)[keys[name].codes]
     bucket = Key.of_integers(buckets)
     return cells, {"bucket": bucket} | {name: keys[name] for name in question.by}, mask
 

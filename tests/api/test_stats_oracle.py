@@ -231,7 +231,7 @@ def test_it_answers_as_the_oracle_in_every_state(fresh, seed):
         Hub.objects.create(slug=slug, timezone=zone)
     hubs = ["acme"] * 4 + ["howe"] * 2 + ["kath"]
     append([random_event(rng, rng.choice(hubs)) for _ in range(900)])
-    questions = Questions(rng, {"acme": 180, "howe": 90, "kath": 60})
+    questions = Questions(rng, {"acme": 150, "howe": 110, "kath": 60})
     assert len(questions) >= 300
 
     consumer.apply_new()
