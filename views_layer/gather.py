@@ -21,7 +21,7 @@ from batch.view_store import DAY, HOUR, MONTH, view_store
 from events.models import Hub
 from views_layer import raw
 from views_layer.merged import MergedRows
-from views_layer.period import boundaries
+from views_layer.period import boundaries, offsets_between
 from views_layer.question import PROPERTY, TIME_DIMENSIONS, Question
 from views_layer.seam import Moment
 
@@ -74,9 +74,8 @@ def _rollup(question: Question) -> Rollup | None:
 
 
 def _on_full_hours(question: Question) -> bool:
-    start = question.end if question.start is None else question.start
-    offsets = {moment_of(at).astimezone(question.zone).utcoffset() for at in (0, start, question.end)}
-    return all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
+    offsets = offsets_between(question.start or 0, question.end, question.zone)
+    return all(offset.total_seconds() % 3600 == 0 for offset in offsets)
 
 
 class _Reader:
@@ -220,8 +219,8 @@ def _raw_part(
 
 def _unit(inner: list[int], zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> int:
     """The longest unit of time that neither a bucket's boundary nor a local hour cuts."""
-    offsets = [moment_of(at).astimezone(zone).utcoffset() for span in spans for at in span]
-    marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets if offset is not None)]
+    offsets = {offset for start, end in spans for offset in offsets_between(start, end, zone)}
+    marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets)]
     return next((unit for unit in UNITS_MS if all(mark % unit == 0 for mark in marks)), 1)
 
 
