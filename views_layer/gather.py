@@ -46,7 +46,7 @@ class Gathered:
 
 def rollups_for(question: Question) -> list[Rollup]:
     """The rollups whose buffers a question may need: its own, and the hub's for the bounds of hours."""
-    own = _rollup(question)
+    own = _holding(question)
     return [HUB_ROLLUP] if own is None or own is HUB_ROLLUP else [own, HUB_ROLLUP]
 
 
@@ -66,9 +66,14 @@ def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
 
 def _rollup(question: Question) -> Rollup | None:
     """The rollup that answers a question; None where only raw events do."""
-    if any(name.startswith(PROPERTY) for name in question.dimensions):
-        return None
     if any(name in TIME_DIMENSIONS for name in question.dimensions) and not _on_full_hours(question):
+        return None
+    return _holding(question)
+
+
+def _holding(question: Question) -> Rollup | None:
+    """The rollup with all dimensions of a question, in whatever range: an earlier range may lie on full hours alone."""
+    if any(name.startswith(PROPERTY) for name in question.dimensions):
         return None
     return rollup_for([name for name in question.dimensions if name not in TIME_DIMENSIONS])
 
