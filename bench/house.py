@@ -7,14 +7,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.utils import timezone
 
-from batch import archive, ledger
+from batch import archive
 from batch.models import Run
 from batch.view_store import view_store
 from events.cuts import mark_published, record_cut
@@ -102,7 +104,7 @@ def marked_processes() -> list[psutil.Process]:
     return found
 
 
-def publish_log(at: str) -> None:
+def publish_log(at: datetime) -> None:
     """Make the log up to now epoch 1, published, archived and without a view row: the state that a rebuild mends.
 
     It stands in for months of hourly runs, which would take hours; consumer and hourly run have figures of their own.
@@ -113,10 +115,10 @@ def publish_log(at: str) -> None:
     publish(head, at)
 
 
-def publish(head: dict[str, int], at: str) -> None:
+def publish(head: dict[str, int], at: datetime) -> None:
     """Record and publish epoch 1 with its cut at `head`, with empty buffers after it."""
-    record_cut(1, head, ledger.timezone.now())
+    record_cut(1, head, timezone.now())
     run = Run.objects.create(epoch=1, kind=Run.DAILY, claimed_at=at, alive_at=at, published_at=at)
-    mark_published(run.epoch, ledger.timezone.now())
+    mark_published(run.epoch, timezone.now())
     view_store().seal(1)
     buffers.install(buffers.Pipeline(published=1, active=2, mark=head, frozen=None, cut=None), [])
