@@ -18,6 +18,8 @@ from statsproject.supervisor import MARK, end_orphans
 SCENARIOS = ("commits", "collecting", "visible", "hour", "history", "distinct", "start")
 """Each is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
 
+HERE = Path(__file__).resolve().parent
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -43,7 +45,7 @@ def main() -> None:
 def run(name: str, flags: list[str]) -> dict[str, dict] | None:
     """The figures of one scenario, run in its own process; None where it failed."""
     # On the disk of the project: a benchmark in a memory file system would measure no fsync.
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=Path(__file__).parent, ignore_cleanup_errors=True) as data_dir:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE, ignore_cleanup_errors=True) as data_dir:
         environment = os.environ | {
             "DATA_DIR": data_dir,
             "DJANGO_SETTINGS_MODULE": "statsproject.settings",
@@ -57,7 +59,10 @@ def run(name: str, flags: list[str]) -> dict[str, dict] | None:
             environment.pop(foreign, None)
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.scenario", name, *flags], env=environment, stdout=subprocess.PIPE, check=False
+                [sys.executable, "-m", "bench.scenario", name, *flags],
+                env=environment,
+                stdout=subprocess.PIPE,
+                check=False,
             )
         finally:
             end_orphans(data_dir)

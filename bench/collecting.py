@@ -82,7 +82,9 @@ def _figures(name: str, size: int, seconds: float, bare: float, seed: int) -> Fi
     loaded = _load(size, seconds, seed)
     accepted, stored = loaded.sum_of("accepted"), _stored() - before
     if set(loaded.statuses) != {202} or accepted != stored:
-        raise AssertionError(f"{accepted} events were accepted and {stored} are in the log; statuses {loaded.statuses}.")
+        raise AssertionError(
+            f"{accepted} events were accepted and {stored} are in the log; statuses {loaded.statuses}."
+        )
     held = min(WEB_THREADS * size, GROUP_EVENTS)
     commits = durable_commits(held * EVENT_BYTES, min(seconds, 1.0))
     limit = min(bare * size, commits * held)
@@ -91,7 +93,9 @@ def _figures(name: str, size: int, seconds: float, bare: float, seed: int) -> Fi
         f"{commits:,.0f} commits/s of up to {held} events; the load generator took "
         f"{loaded.own_seconds / loaded.seconds:.0%} of one core; load average {os.getloadavg()[0]:.1f}"
     )
-    limit_of = f"the lower of a bare WSGI function ({bare:.0f}/s) x {size} and commits ({commits:.0f}/s) x {held} events"
+    limit_of = (
+        f"the lower of a bare WSGI function ({bare:.0f}/s) x {size} and commits ({commits:.0f}/s) x {held} events"
+    )
     rate = at_least(TARGETS[size], accepted / loaded.seconds, "events/s", limit, limit_of)
     return {name: rate, f"{name}_p95": _latency(loaded, commits)}
 
@@ -103,5 +107,3 @@ def _latency(loaded: Loaded, commits: float) -> Figure:
 def _stored() -> int:
     log = event_log()
     return log.count_between({}, log.head())
-
-

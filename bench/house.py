@@ -83,6 +83,11 @@ def until(is_so: Callable[[], bool], seconds: float, pause: float = 0.02) -> flo
     return time.perf_counter() - began
 
 
+def is_serving() -> bool:
+    """Whether every part of `make run` has a pulse."""
+    return all(pulse.felt().values())
+
+
 def answers(path: str, port: int) -> bool:
     """Whether a page is served with status 200."""
     try:

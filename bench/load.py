@@ -85,11 +85,11 @@ def post(port: int, requests: Iterator[bytes], connections: int, seconds: float)
                 loaded.latencies.append(now - connection.began)
                 loaded.statuses[found[0]] += 1
                 loaded.bodies.append(found[1])
-                request = next(requests, None) if now - began < seconds else None  # type: ignore[arg-type]
-                if request is None:
+                following = next(requests, None) if now - began < seconds else None
+                if following is None:
                     under_way -= 1
                 else:
-                    connection.send(request)
+                    connection.send(following)
         loaded.seconds, loaded.own_seconds = time.perf_counter() - began, time.thread_time() - cpu_began
         for connection in everyone:
             connection.socket.close()
