@@ -5,6 +5,7 @@ leaves them. The visitors of a day are drawn at random out of twenty million.
 """
 
 import time
+from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -57,7 +58,8 @@ class Year:
             yield _row(HOUR, self.today + timedelta(hours=hour), visitors)
 
     def _drawn(self, size: int) -> BitMap:
-        return BitMap(np.sort(self._chance.integers(1, self._of, size, dtype=np.uint32)))
+        drawn = np.sort(self._chance.integers(1, self._of, size, dtype=np.uint32))
+        return BitMap(array("I", drawn.tobytes()))  # of a numpy array it would take number by number
 
     def _month(self, start: datetime, days: list[BitMap]) -> Iterator[ViewRow]:
         if start.day != 1:  # the year begins within it, so a question takes its days
