@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,12 +56,20 @@ class Key:
     def take(self, rows: np.ndarray | slice) -> Key:
         """The key of some rows, with the vocabulary that they use."""
         codes = self.codes[rows]
-        used = np.zeros(len(self.vocabulary), dtype=bool)
-        used[codes] = True
-        if used.all():
-            return Key(self.vocabulary, codes)
-        renumbered = np.cumsum(used) - 1
-        return Key([v for v, is_used in zip(self.vocabulary, used.tolist(), strict=True) if is_used], renumbered[codes])
+        if len(self.vocabulary) == 1:
+            return Key(self.vocabulary if len(codes) else [], codes)
+        if len(codes) * 8 < len(self.vocabulary):
+            used = np.unique(codes)
+            codes = np.searchsorted(used, codes)
+        else:
+            is_used = np.zeros(len(self.vocabulary), dtype=bool)
+            is_used[codes] = True
+            if is_used.all():
+                return Key(self.vocabulary, codes)
+            used = np.flatnonzero(is_used)
+            codes = (np.cumsum(is_used) - 1)[codes]
+        vocabulary = self.vocabulary
+        return Key([vocabulary[code] for code in used.tolist()], codes)
 
     @staticmethod
     def joined(keys: Sequence[Key]) -> Key:
@@ -73,9 +82,7 @@ class Key:
         else:
             vocabulary = sorted({value for key in keys for value in key.vocabulary}, key=value_order)
             code_of = {value: code for code, value in enumerate(vocabulary)}
-            codes = [
-                np.array([code_of[value] for value in key.vocabulary], dtype=np.int64)[key.codes] for key in keys
-            ]
+            codes = [np.array([code_of[value] for value in key.vocabulary], dtype=np.int64)[key.codes] for key in keys]
         return Key(vocabulary, np.concatenate([*codes, np.zeros(0, dtype=np.int64)]).astype(np.int64))
 
 
@@ -103,7 +110,7 @@ class EventColumns:
         """What each event adds to a measure; made once for all the rollups that hold it."""
         return self._make(f"contribution {measure.name}", lambda: measure.contribution(self))
 
-    def _make(self, name: str, make: Callable):  # noqa: ANN202 (the type is that of `make`)
+    def _make(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]

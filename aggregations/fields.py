@@ -123,8 +123,10 @@ class Field:
     def _compare(self, symbol: str, constant: object) -> Comparison:
         wanted = int if self.name in INTEGER_FIELDS else str
         if type(constant) is not wanted:
-            raise TypeError(f"{self.name} is compared with {constant!r}; it needs a constant of type {wanted.__name__}.")
-        return Comparison(self.name, symbol, constant)  # type: ignore[arg-type]
+            raise TypeError(
+                f"{self.name} is compared with {constant!r}; it needs a constant of type {wanted.__name__}."
+            )
+        return Comparison(self.name, symbol, constant)
 
     def __eq__(self, constant: object) -> Comparison:  # type: ignore[override]
         return self._compare("==", constant)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aggregations.packing import Reader, pack_integers
+from aggregations.packing import ZEROS, Reader, pack_slices
 
 
 class Histograms:
@@ -58,13 +58,22 @@ class Histograms:
         one = self.slice(cell, cell + 1)
         return dict(zip(one.values.tolist(), one.counts.tolist(), strict=True))
 
-    def pack(self) -> bytes:
-        """The column's bytes."""
-        return pack_integers(self.lengths) + pack_integers(self.values) + pack_integers(self.counts)
+    def pack_slices(self, edges: np.ndarray) -> list[bytes]:
+        """The bytes of each run of cells: lengths, values, counts; b"" for empty histograms."""
+        entries = np.concatenate([[0], np.cumsum(self.lengths)])[edges]
+        return [
+            lengths + values + counts if lengths != ZEROS else b""
+            for lengths, values, counts in zip(
+                pack_slices(self.lengths, edges),
+                pack_slices(self.values, entries),
+                pack_slices(self.counts, entries),
+                strict=True,
+            )
+        ]
 
     @classmethod
     def unpack(cls, reader: Reader, size: int) -> Histograms:
-        """The column of `pack`."""
+        """A run of `pack_slices`."""
         lengths = reader.integers(size)
         entries = int(lengths.sum())
         return cls(lengths, reader.integers(entries), reader.integers(entries))

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from aggregations.event import Event
 from aggregations.fields import INTEGER_FIELDS, Condition
 from aggregations.histograms import Histograms
-from aggregations.packing import Reader, pack_integers
+from aggregations.packing import ZEROS, Reader, pack_slices
 from aggregations.sets import Sets
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ class Measure:
         """The state of one cell."""
         return int(column[cell])
 
-    def pack(self, column: Any) -> bytes:
-        return pack_integers(column)
+    def pack_slices(self, column: Any, edges: np.ndarray) -> list[bytes]:
+        """The bytes of each run of cells `edges[i]` to `edges[i + 1]`; b"" where `empty` would give the same column."""
+        return [b"" if packed == ZEROS else packed for packed in pack_slices(column, edges)]
 
     def unpack(self, reader: Reader, size: int) -> Any:
         return reader.integers(size)
@@ -231,6 +232,9 @@ class Extreme(OfField):
     def empty(self, size: int) -> np.ndarray:
         return np.full(size, self.absent, dtype=np.int64)
 
+    def pack_slices(self, column: np.ndarray, edges: np.ndarray) -> list[bytes]:
+        return pack_slices(column, edges)
+
 
 class Min(Extreme):
     """The least value of a field."""
@@ -289,8 +293,8 @@ class Distinct(OfField):
     def at(self, column: Sets, cell: int) -> BitMap:
         return column.at(cell)
 
-    def pack(self, column: Sets) -> bytes:
-        return column.pack()
+    def pack_slices(self, column: Sets, edges: np.ndarray) -> list[bytes]:
+        return column.pack_slices(edges)
 
     def unpack(self, reader: Reader, size: int) -> Sets:
         return Sets.unpack(reader, size)
@@ -348,8 +352,8 @@ class Histogram(OfField):
     def at(self, column: Histograms, cell: int) -> dict[int, int]:
         return column.at(cell)
 
-    def pack(self, column: Histograms) -> bytes:
-        return column.pack()
+    def pack_slices(self, column: Histograms, edges: np.ndarray) -> list[bytes]:
+        return column.pack_slices(edges)
 
     def unpack(self, reader: Reader, size: int) -> Histograms:
         return Histograms.unpack(reader, size)

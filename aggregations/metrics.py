@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from aggregations.cells import Cells
-from aggregations.measures import Count, Distinct, Measure, Sum
+from aggregations.measures import Count, Measure, Sum
 from aggregations.rollups import DIMENSIONS, MEASURES, RATIOS
 
 MEASURE_NAMED: dict[str, Measure] = {measure.name: measure for measure in MEASURES}

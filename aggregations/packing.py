@@ -1,8 +1,12 @@
 """Columns of integers in the fewest bytes that hold them."""
 
+from typing import Any
+
 import numpy as np
 
-_TYPES = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<i8")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<i8")}
+ZEROS = b"\x00"
+"""The bytes of values that are all zero, or none."""
 
 
 def pack_integers(values: np.ndarray) -> bytes:
@@ -10,14 +14,25 @@ def pack_integers(values: np.ndarray) -> bytes:
 
     Negative values and those of 2^32 and more take 8 bytes, signed. Equal values give equal bytes.
     """
-    if len(values) == 0 or not values.any():
-        return b"\x00"
-    lowest, highest = int(values.min()), int(values.max())
-    if lowest < 0 or highest > 0xFFFFFFFF:
-        width = 8
-    else:
-        width = 1 if highest < 1 << 8 else 2 if highest < 1 << 16 else 4
-    return bytes([width]) + values.astype(_TYPES[width]).tobytes()
+    return pack_slices(values, np.array([0, len(values)]))[0]
+
+
+def pack_slices(values: np.ndarray, edges: np.ndarray) -> list[bytes]:
+    """`pack_integers` of each run `values[edges[i]:edges[i + 1]]`, for runs that follow one another from 0 to the end."""
+    starts, ends = edges[:-1], edges[1:]
+    widths = np.zeros(len(starts), dtype=np.int64)
+    filled = ends > starts
+    if filled.any():
+        lowest = np.minimum.reduceat(values, starts[filled])
+        highest = np.maximum.reduceat(values, starts[filled])
+        needed = np.select([highest < 1 << 8, highest < 1 << 16, highest < 1 << 32], [1, 2, 4], 8)
+        widths[filled] = np.where(lowest < 0, 8, np.where((lowest == 0) & (highest == 0), 0, needed))
+    forms = {width: values.astype(_TYPES[width]).tobytes() for width in set(widths.tolist()) - {0}}
+    marks = {width: bytes([width]) for width in forms}
+    return [
+        marks[width] + forms[width][start * width : end * width] if width else ZEROS
+        for width, start, end in zip(widths.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 class Reader:

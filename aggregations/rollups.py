@@ -66,7 +66,9 @@ class Rollup:
         refuse_duplicates([measure.name for measure in self.measures], f"Rollup {self.name} measures")
         for measure in self.measures:
             if not isinstance(measure, Measure) or isinstance(measure.zero(), float):
-                raise ValueError(f"Rollup {self.name}: {measure!r} has no exact state; use a kind of aggregations.measures.")
+                raise ValueError(
+                    f"Rollup {self.name}: {measure!r} has no exact state; use a kind of aggregations.measures."
+                )
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ ROLLUPS: tuple[Rollup, ...] = (
     Rollup("media_network", by=("media", "network")),
 )
 refuse_duplicates([rollup.name for rollup in ROLLUPS], "ROLLUPS names")
-refuse_duplicates([m.name for m in (*MEASURES, *RATIOS)], "MEASURES and RATIOS name")
+refuse_duplicates([m.name for m in MEASURES] + [r.name for r in RATIOS], "MEASURES and RATIOS name")
 
 
 def rollup_named(name: str) -> Rollup:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pyroaring import BitMap
 
-from aggregations.packing import Reader, pack_integers
+from aggregations.packing import ZEROS, Reader, pack_slices
 
 LARGE = 256
 """Sets with more numbers than this are bitmaps. Measured on a day of 2,000 media: at 256 a row is smallest."""
@@ -21,10 +21,11 @@ LARGE = 256
 class Sets:
     """A column of sets: `counts[i]` numbers in cell i; those of small cells in `ids`, in order of cell and number."""
 
-    __slots__ = ("counts", "ids", "large")
+    __slots__ = ("_offsets", "counts", "ids", "large")
 
     def __init__(self, counts: np.ndarray, ids: np.ndarray, large: dict[int, BitMap]) -> None:
         self.counts, self.ids, self.large = counts, ids, large
+        self._offsets: np.ndarray | None = None
 
     @classmethod
     def of_pairs(cls, cells: np.ndarray, numbers: np.ndarray, size: int) -> Sets:
@@ -34,7 +35,8 @@ class Sets:
     @classmethod
     def merge(cls, parts: Sequence[tuple[Sets, np.ndarray]], size: int) -> Sets:
         """The union of columns; each comes with the new cell of each of its cells (-1: left out)."""
-        pairs, large = [], {}
+        pairs: list[np.ndarray] = []
+        large: dict[int, list[BitMap]] = {}
         for sets, targets in parts:
             for cell, bitmap in sets.large.items():
                 if (target := int(targets[cell])) >= 0:
@@ -46,7 +48,9 @@ class Sets:
             else:
                 pairs.append(_pairs(cells[kept], sets.ids[kept]))
         joined = np.concatenate(pairs) if pairs else np.zeros(0, dtype=np.int64)
-        unions = {cell: bitmaps[0].copy() if len(bitmaps) == 1 else BitMap.union(*bitmaps) for cell, bitmaps in large.items()}
+        unions = {
+            cell: bitmaps[0].copy() if len(bitmaps) == 1 else BitMap.union(*bitmaps) for cell, bitmaps in large.items()
+        }
         return cls._of_sorted(_distinct_sorted(joined), unions, size)
 
     @classmethod
@@ -78,34 +82,43 @@ class Sets:
         counts[list(self.large)] = 0
         return counts
 
+    def offset(self, cell: int) -> int:
+        """Where the numbers of a cell begin in `ids`."""
+        if self._offsets is None:
+            self._offsets = np.concatenate([[0], np.cumsum(self.small_counts())])
+        return int(self._offsets[cell])
+
     def slice(self, start: int, stop: int) -> Sets:
         """The sets of cells [start, stop)."""
-        small = self.small_counts()
-        before = int(small[:start].sum())
-        after = before + int(small[start:stop].sum())
         large = {cell - start: bitmap for cell, bitmap in self.large.items() if start <= cell < stop}
-        return Sets(self.counts[start:stop], self.ids[before:after], large)
+        return Sets(self.counts[start:stop], self.ids[self.offset(start) : self.offset(stop)], large)
 
     def at(self, cell: int) -> BitMap:
         """The set of one cell."""
         if cell in self.large:
             return self.large[cell]
-        small = self.small_counts()
-        start = int(small[:cell].sum())
-        return BitMap(self.ids[start : start + int(small[cell])])
+        return BitMap(self.ids[self.offset(cell) : self.offset(cell + 1)])
 
-    def pack(self) -> bytes:
-        """The column's bytes: counts, small numbers, then each bitmap with its length."""
-        parts = [pack_integers(self.counts), pack_integers(self.ids)]
-        for bitmap in self.large.values():
+    def pack_slices(self, edges: np.ndarray) -> list[bytes]:
+        """The bytes of each run of cells: counts, small numbers, then each bitmap with its length; b"" for empty sets."""
+        if self._offsets is None:
+            self.offset(0)
+        assert self._offsets is not None
+        packed = [
+            counts + ids if counts != ZEROS else b""
+            for counts, ids in zip(
+                pack_slices(self.counts, edges), pack_slices(self.ids, self._offsets[edges]), strict=True
+            )
+        ]
+        for cell, bitmap in self.large.items():
             bitmap.run_optimize()
             data = bitmap.serialize()
-            parts += [struct.pack("<I", len(data)), data]
-        return b"".join(parts)
+            packed[int(np.searchsorted(edges, cell, side="right")) - 1] += struct.pack("<I", len(data)) + data
+        return packed
 
     @classmethod
     def unpack(cls, reader: Reader, size: int) -> Sets:
-        """The column of `pack`, whose bytes must have been checked: a damaged bitmap is not noticed here."""
+        """A run of `pack_slices`, whose bytes must have been checked: a damaged bitmap is not noticed here."""
         counts = reader.integers(size)
         cells = np.flatnonzero(counts > LARGE).tolist()
         small = int(counts.sum() - counts[cells].sum())

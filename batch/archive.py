@@ -130,9 +130,7 @@ def restore(log: EventLog, epoch: int, cuts: Sequence[Position]) -> int:
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
     ArchiveFile.objects.all().delete()
-    return sum(
-        len(add_range(log, number, cuts[number - 1], cuts[number])) for number in range(1, len(cuts))
-    )
+    return sum(len(add_range(log, number, cuts[number - 1], cuts[number])) for number in range(1, len(cuts)))
 
 
 def _add_file(hub: str, epoch: int, table: pa.Table, name: str) -> ArchiveFile:

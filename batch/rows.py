@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from aggregations.buckets import bucket_of, buckets_of
-from aggregations.cells import Cells, decode, encode, merge, regroup
+from aggregations.cells import Cells, decode, encode_slices, merge, regroup
 from aggregations.columns import Key
 from aggregations.rollups import Rollup
 from batch.cover import Hours, cover, without
@@ -25,15 +25,16 @@ class RowWriter:
 
     def merged_with_published(self, rollup: Rollup, delta: Cells) -> Cells:
         """The hours of `delta`, whole: merged with what is published of them."""
-        hours = delta.keys["hour"].vocabulary
-        ranges = [(hour, hour + 1) for hour in hours]
-        parts = self._read(rollup, cover(self._store, self._hub, rollup.name, ranges, self._version - 1, self._zone, [HOUR]))
+        ranges = [(hour, hour + 1) for hour in hours_of(delta)]
+        parts = self._read(
+            rollup, cover(self._store, self._hub, rollup.name, ranges, self._version - 1, self._zone, [HOUR])
+        )
         return merge([delta, *parts], rollup.measures)
 
     def rows(self, rollup: Rollup, current: Cells, also: Iterable[int] = ()) -> Iterator[ViewRow]:
         """The rows of whole hours, and of every closed day and month that holds one of them, or an hour of `also`."""
         yield from self._split(rollup, HOUR, current)
-        hours = [hour for hour in current.keys["hour"].vocabulary if isinstance(hour, int)]
+        hours = hours_of(current)
         held = [(hour, hour + 1) for hour in hours]
         for grain in (DAY, MONTH):
             buckets = [b for b in buckets_of(grain, [*hours, *also], self._zone) if b[1] <= self._closed_before]
@@ -51,7 +52,7 @@ class RowWriter:
         )
         regrouped = []
         for part in parts:
-            starts = [bucket_of(grain, hour, self._zone) for hour in part.keys["hour"].vocabulary]  # type: ignore[arg-type]
+            starts = [bucket_of(grain, hour, self._zone) for hour in hours_of(part)]
             codes = part.keys["hour"].codes
             mask = np.array([bucket in wanted for bucket in starts], dtype=bool)[codes]
             key = Key.of_integers(np.array([bucket[0] if bucket else -1 for bucket in starts], dtype=np.int64)[codes])
@@ -59,13 +60,16 @@ class RowWriter:
         return regroup(regrouped, rollup.measures)
 
     def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
-        key = cells.keys["hour"]
-        edges = np.searchsorted(key.codes, np.arange(len(key.vocabulary) + 1)).tolist()
-        for code, start in enumerate(key.vocabulary):
-            some = cells.slice(edges[code], edges[code + 1], rollup.measures)
-            yield ViewRow(self._hub, rollup.name, grain, start, encode(some, rollup.measures))  # type: ignore[arg-type]
+        starts = cells.keys["hour"]
+        edges = np.searchsorted(starts.codes, np.arange(len(starts.vocabulary) + 1))
+        for start, payload in zip(starts.vocabulary, encode_slices(cells, edges, rollup.measures), strict=True):
+            yield ViewRow(self._hub, rollup.name, grain, start, payload)  # type: ignore[arg-type]
 
     def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
         payloads = self._store.fetch(addresses)
         return [decode(payload, rollup.keys, rollup.measures) for payload in payloads]
 
+
+def hours_of(cells: Cells) -> list[int]:
+    """The hours that cells with the key `hour` hold, in order."""
+    return [hour for hour in cells.keys["hour"].vocabulary if isinstance(hour, int)]

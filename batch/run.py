@@ -134,7 +134,9 @@ class _Work:
             },
         )
         if is_new and mismatches:
-            logger.error("Audit of epoch %d: %d of %d states differ; batch wins.", self._epoch, len(mismatches), compared)
+            logger.error(
+                "Audit of epoch %d: %d of %d states differ; batch wins.", self._epoch, len(mismatches), compared
+            )
             Mismatch.objects.bulk_create(
                 Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
                 for hub, rollup, buffer, batch in mismatches
@@ -210,4 +212,3 @@ def _limited(ranges: list[Hours], at_once: int = 400) -> Iterator[list[Hours]]:
     """Ranges in runs, so that one statement does not name thousands."""
     for first in range(0, len(ranges), at_once):
         yield ranges[first : first + at_once]
-

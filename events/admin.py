@@ -157,7 +157,7 @@ class RejectedEventAdmin(ReadOnly, ModelAdmin):
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.change_rejectedevent")
 
-    def has_delete_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("events.delete_rejectedevent")
 
     @display(description="state", label={"waits": "warning", "replayed": "success"})

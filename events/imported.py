@@ -68,7 +68,7 @@ def _json_items(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield line
 
 
-def _csv_items(file: IO[bytes]) -> Iterator[bytes]:
+def _csv_items(file: Iterable[bytes]) -> Iterator[bytes]:
     """The rows of a CSV file as JSON objects; empty cells are absent. `properties.x` is a key of the properties."""
     rows = csv.DictReader(str(line, "utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(file))
     for row in rows:
@@ -115,7 +115,7 @@ class _Run:
         except Reject as reject:
             self._reject(line, name, reject)
             return
-        key = hashlib.blake2b(f"{draft.sent.hub}\0{draft.id}".encode(), digest_size=16).digest()
+        key = hashlib.blake2b(f"{draft.hub}\0{draft.id}".encode(), digest_size=16).digest()
         if key in self._ids:
             self.result.duplicates += 1
             return

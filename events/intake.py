@@ -82,7 +82,7 @@ def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:
     first: dict[tuple[str, str], Draft] = {}
     for draft in drafts:
         draft.is_duplicate = False
-        if draft.sent.id and first.setdefault((draft.sent.hub, draft.sent.id), draft) is not draft:
+        if draft.sent.id and first.setdefault((draft.hub, draft.sent.id), draft) is not draft:
             draft.is_duplicate = True
     for pair in writer.claim_ids(list(first)):
         first[pair].is_duplicate = True

@@ -64,6 +64,8 @@ class Draft(msgspec.Struct, gc=False):
     sent: Sent
     caller: Caller
     received_at: int
+    hub: str = ""
+    action: str = ""
     id: str = ""
     occurred_at: int = 0
     is_clamped: bool = False
@@ -86,6 +88,7 @@ def check_hub(draft: Draft) -> None:
         raise Reject("missing_hub", "hub is required: the slug of a hub.")
     if not draft.caller.hubs(hub):
         raise Reject("unknown_hub", f"hub {shown(hub)} is not known, or not the hub of this key.")
+    draft.hub = hub
 
 
 def check_action(draft: Draft) -> None:
@@ -94,6 +97,7 @@ def check_action(draft: Draft) -> None:
         raise Reject("missing_action", "action is required; for example view.")
     if action not in ACTIONS and not CUSTOM_ACTION.fullmatch(action):
         raise Reject("invalid_action", f"action must match [a-z][a-z0-9_]{{0,31}}, not {shown(action)}.")
+    draft.action = action
 
 
 def stamp_time(draft: Draft) -> None:
@@ -115,7 +119,7 @@ def stamp_time(draft: Draft) -> None:
 def milliseconds_of(text: str) -> int:
     """Milliseconds since 1970, cut, of an ISO 8601 time with offset. Raises Reject."""
     try:
-        at = datetime.fromisoformat(text)
+        at: datetime | None = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None or ("T" not in text and " " not in text):
@@ -138,14 +142,15 @@ def stamp_source(draft: Draft) -> None:
 
 
 def stamp_user_agent(draft: Draft) -> None:
-    text = draft.sent.user_agent if draft.caller.is_trusted else draft.caller.user_agent
+    sent = draft.sent
+    text = sent.user_agent if isinstance(sent, TrustedSent) else draft.caller.user_agent
     agent = user_agents.classify(text or None)
     draft.device, draft.browser, draft.os, draft.is_bot = agent.device, agent.browser, agent.os, agent.is_bot
 
 
 def stamp_place(draft: Draft) -> None:
     sent, caller = draft.sent, draft.caller
-    if caller.is_trusted:
+    if isinstance(sent, TrustedSent):
         draft.country = sent.country or (geography.country_of(sent.ip) if sent.ip else None)
         draft.language = sent.language or None
     else:
@@ -158,7 +163,7 @@ def stamp_visitor(draft: Draft) -> None:
     if draft.visitor_key:
         pass
     elif sent.visitor:
-        draft.visitor_key = visitor_key(sent.hub, sent.visitor)
+        draft.visitor_key = visitor_key(draft.hub, sent.visitor)
     else:
         draft.visitor_key = _cookieless_key(draft)
     if sent.visit:
@@ -219,8 +224,10 @@ def unnamed_visit_key(visitor: bytes, first_at: int, ordinal: int) -> bytes:
 
 def _cookieless_key(draft: Draft) -> bytes:
     sent, caller = draft.sent, draft.caller
-    address, agent = (sent.ip, sent.user_agent) if caller.is_trusted else (caller.address, caller.user_agent)
-    return cookieless_key(sent.hub, draft.occurred_at // DAY_MS, address or "", agent or "")
+    address, agent = caller.address, caller.user_agent
+    if isinstance(sent, TrustedSent):
+        address, agent = sent.ip or "", sent.user_agent or ""
+    return cookieless_key(draft.hub, draft.occurred_at // DAY_MS, address, agent)
 
 
 def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) -> Rejection:

@@ -107,8 +107,14 @@ class _TrustedEnvelope(msgspec.Struct, gc=False):
     events: list[TrustedSent] | msgspec.UnsetType = msgspec.UNSET
 
 
-_envelopes = {Sent: msgspec.json.Decoder(_Envelope), TrustedSent: msgspec.json.Decoder(_TrustedEnvelope)}
-_singles = {Sent: msgspec.json.Decoder(Sent), TrustedSent: msgspec.json.Decoder(TrustedSent)}
+_envelopes: dict[type[Sent], msgspec.json.Decoder] = {
+    Sent: msgspec.json.Decoder(_Envelope),
+    TrustedSent: msgspec.json.Decoder(_TrustedEnvelope),
+}
+_singles: dict[type[Sent], msgspec.json.Decoder] = {
+    Sent: msgspec.json.Decoder(Sent),
+    TrustedSent: msgspec.json.Decoder(TrustedSent),
+}
 _fields = {kind: [(field.name, field.type) for field in msgspec.structs.fields(kind)] for kind in (Sent, TrustedSent)}
 
 UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)

@@ -85,11 +85,11 @@ class Stamper:
 
     def _load(self, writer: LogWriter, drafts: Sequence[Draft]) -> None:
         """Read the visitors of the drafts that are not in the cache, their visits, and the hubs' last numbers."""
-        hubs = {draft.sent.hub for draft in drafts} - self._last.keys()
+        hubs = {draft.hub for draft in drafts} - self._last.keys()
         if hubs:
             self._last |= {hub: list(numbers) for hub, numbers in writer.last_numbers(sorted(hubs)).items()}
         missing = {
-            draft.visitor_key: (draft.sent.hub, draft.visitor_key)
+            draft.visitor_key: (draft.hub, draft.visitor_key)
             for draft in drafts
             if draft.visitor_key not in self._visitors
         }
@@ -108,7 +108,7 @@ class Stamper:
         new_visitors: list[tuple[str, bytes, int]],
         touched: dict[bytes, tuple[str, int, _Visit]],
     ) -> Event:
-        hub = draft.sent.hub
+        hub = draft.hub
         visitor = self._visitors.get(draft.visitor_key)
         if visitor is None:
             last = self._last[hub]
@@ -130,7 +130,7 @@ class Stamper:
     def _new_visit(self, draft: Draft, visitor: _Visitor) -> _Visit:
         at = draft.occurred_at
         ordinal = len(visitor.visits) + 1
-        last = self._last[draft.sent.hub]
+        last = self._last[draft.hub]
         last[1] += 1
         key = draft.visit_key or unnamed_visit_key(draft.visitor_key, at, ordinal)
         visit = visitor.visits[key] = _Visit(key, last[1], ordinal, at, at)
@@ -141,9 +141,9 @@ def _event(draft: Draft, visitor: int, visit: _Visit) -> Event:
     """The event, by position: this is the hottest line of the collector."""
     sent = draft.sent
     return Event(
-        sent.hub,
+        draft.hub,
         draft.id,
-        sent.action,
+        draft.action,
         draft.occurred_at,
         draft.received_at,
         visitor,

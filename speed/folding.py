@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from aggregations.cells import decode, encode, fold, merge
+from aggregations.cells import decode, encode, encode_by_hub, fold_hubs, merge
 from aggregations.columns import EventColumns
 from aggregations.rollups import ROLLUPS, rollup_named
 from events.log import Chunk
@@ -32,8 +32,8 @@ def entries(chunks: Sequence[Chunk]) -> Iterator[Entry]:
     if columns.size == 0:
         return
     for rollup in ROLLUPS:
-        for hub, cells in fold(columns, rollup).items():
-            yield hub, rollup.name, encode(cells, rollup.measures)
+        for hub, data in encode_by_hub(fold_hubs(columns, rollup), rollup.measures):
+            yield hub, rollup.name, data
 
 
 def merged(rollup_name: str, found: Sequence[bytes]) -> bytes:

@@ -67,6 +67,13 @@
     return new Intl.NumberFormat("en", { notation: value >= 10000 ? "compact" : "standard" }).format(value);
   }
 
+  // Steps of an axis of durations that a clock has too; the other axes find their own.
+  function axisStep(kind, values) {
+    if (kind !== "milliseconds") return undefined;
+    const top = Math.max(...values);
+    return [1, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].map((step) => step * 1000).find((step) => top / step <= 5);
+  }
+
   function colours(card) {
     const probe = (selector, side) => {
       const key = find(selector, card);
@@ -135,7 +142,7 @@
           x: { grid: { display: false }, border: { color: colour.line }, ticks: { color: colour.text, font, maxRotation: 0, autoSkipPadding: 28 } },
           y: {
             beginAtZero: true, border: { display: false }, grid: { color: colour.line, drawTicks: false },
-            ticks: { color: colour.text, font, padding: 10, maxTicksLimit: 5, callback: (value) => axisText(kind, value) },
+            ticks: { color: colour.text, font, padding: 10, maxTicksLimit: 6, stepSize: axisStep(kind, datasets.flatMap((set) => set.data)), callback: (value) => axisText(kind, value) },
           },
         },
         plugins: {

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -10,7 +11,7 @@ from statsproject.environment import env_bool, env_int, secret_of, socket_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 HOST = os.environ.get("HOST") or "127.0.0.1"
 PORT = env_int("PORT", 8000, at_least=1)
@@ -84,7 +85,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
             "timeout": 30,
             "init_command": (
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
-                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY"
+                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384"
             ),
         },
     }
@@ -99,9 +100,9 @@ DATABASES = {
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-EVENT_LOG = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
-VIEW_STORE = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
-BATCH_ENGINE = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
+EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
+VIEW_STORE: dict[str, Any] = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
+BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = DATA_DIR / "archive"
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
@@ -206,6 +207,13 @@ UNFOLD = {
                         "title": "Rejected events",
                         "icon": "inbox",
                         "link": reverse_lazy("admin:events_rejectedevent_changelist"),
+                    },
+                    {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
+                    {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
+                    {
+                        "title": "Restatements",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:batch_restatement_changelist"),
                     },
                     {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
                     {

@@ -1,13 +1,13 @@
 """Who may see which hub."""
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 from django.http import Http404
 
 from events.models import Hub
 
 
-def hubs_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Hub]:
+def hubs_of(user: User | AnonymousUser) -> QuerySet[Hub]:
     """The hubs that `user` may see: every hub for staff, else those of its memberships, by slug."""
     if not user.is_authenticated or not user.is_active:
         return Hub.objects.none()
@@ -16,7 +16,7 @@ def hubs_of(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Hub]:
     return Hub.objects.filter(memberships__user=user)
 
 
-def hub_for_user(user: AbstractBaseUser | AnonymousUser, slug: str) -> Hub:
+def hub_for_user(user: User | AnonymousUser, slug: str) -> Hub:
     """The hub `slug`. Raises Http404 where there is none or `user` may not see it: the two look the same."""
     hub = hubs_of(user).filter(slug=slug).first()
     if hub is None:

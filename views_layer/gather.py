@@ -151,14 +151,11 @@ class _Reader:
 
     def _rows(self, ranges: list[tuple[int, Hours]]) -> "Part":
         """The merged cells of the published rows; kept, since rows never change."""
-        addresses, buckets = [], []
-        for bucket, hours in ranges:
-            found = cover(
-                view_store(), self._hub.slug, self._rollup.name, [hours], self._moment.epoch, self._hub.zone, self._grains()
-            )
-            addresses += found
-            buckets += [bucket] * len(found)
-        question = self._question
+        question, hours = self._question, [hours for _, hours in ranges]
+        addresses = cover(
+            view_store(), self._hub.slug, self._rollup.name, hours, self._moment.epoch, self._hub.zone, self._grains()
+        )
+        buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
         key = (
             tuple(address.reference for address in addresses), tuple(buckets), question.by, repr(question.filters),
             question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
@@ -187,11 +184,21 @@ class _Reader:
 
     def _buffer_part(self, cells: Cells, ranges: list[tuple[int, Hours]]) -> "Part":
         hours = np.array(cells.keys["hour"].vocabulary, dtype=np.int64)
-        bucket_of_hour = np.full(len(hours), -1, dtype=np.int64)
-        for bucket, (first, last) in ranges:
-            bucket_of_hour[(hours >= first) & (hours < last)] = bucket
+        bucket_of_hour = _buckets_of(hours, ranges)
         codes = cells.keys["hour"].codes
         return _part(cells, self._question, bucket_of_hour[codes], (hours * HOUR_MS)[codes])
+
+
+def _buckets_of(hours: np.ndarray, ranges: Sequence[tuple[int, Hours]]) -> np.ndarray:
+    """The bucket of each hour, -1 for hours in no range. The ranges do not overlap."""
+    ordered = sorted((hours, bucket) for bucket, hours in ranges if hours[0] < hours[1])
+    if not ordered:
+        return np.full(len(hours), -1, dtype=np.int64)
+    starts = np.array([first for (first, _), _ in ordered])
+    ends = np.array([last for (_, last), _ in ordered])
+    place = np.searchsorted(starts, hours, side="right") - 1
+    inside = (place >= 0) & (hours < ends[place])
+    return np.where(inside, np.array([bucket for _, bucket in ordered])[place], -1)
 
 
 Part = tuple[Cells, dict[str, Key], np.ndarray | None]
@@ -202,7 +209,7 @@ def _raw_part(
 ) -> Part:
     """The cells of raw events in `spans`, which lie in the question's range."""
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
-    inner = [bound for bound in bounds[1:-1]]
+    inner = bounds[1:-1]
     needs_time = bool(inner) or any(name in TIME_DIMENSIONS for name in question.dimensions)
     unit = _unit(inner, question.zone, spans) if needs_time else None
     cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)

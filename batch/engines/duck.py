@@ -22,22 +22,30 @@ class DuckEngine(Engine):
     """`threads` and `memory_limit` (such as "512MB") bound what a fold may take."""
 
     def __init__(self, threads: int = 2, memory_limit: str = "1GB") -> None:
-        self._config = {"threads": threads, "memory_limit": memory_limit, "autoinstall_known_extensions": False}
-        self._local = threading.local()
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": False,
+        }
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._opening = threading.Lock()
 
-    @property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = duckdb.connect(":memory:", config=self._config)
-            self._local.connection.execute("SET preserve_insertion_order = false")
-        return self._local.connection
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own (temporary tables and registered tables are the connection's) to the one database."""
+        with self._opening:
+            if self._database is None:
+                self._database = duckdb.connect(":memory:", config=self._config)
+                self._database.execute("SET GLOBAL preserve_insertion_order = false")
+            return self._database.cursor()
 
     @contextmanager
     def window(self, paths: Sequence[str], spans: Sequence[Span] | None = None) -> Iterator[Window]:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             condition = "true" if spans is None else _spans_sql(spans)
-            connection.execute(f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}")
+            connection.execute(
+                f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}"
+            )
             yield DuckWindow(connection)
         finally:
             connection.execute("DROP TABLE IF EXISTS held")
@@ -52,17 +60,17 @@ class DuckEngine(Engine):
         keys: Mapping[str, str],
         measures: Sequence[Measure],
     ) -> Cells:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             sql = statement(keys, measures, _relation(connection, paths, tail), where)
-            return _cells(connection.execute(sql, parameters).to_arrow_table(), list(keys), measures)
+            return _cells(connection.sql(sql, params=list(parameters)).to_arrow_table(), list(keys), measures)
         finally:
             connection.close()
 
     def rows(
         self, paths: Sequence[str], tail: pa.Table | None, select: str, where: str, parameters: Sequence[object]
     ) -> Iterator[tuple]:
-        connection = self._connection.cursor()
+        connection = self._connect()
         try:
             sql = f"SELECT {select} FROM {_relation(connection, paths, tail)} WHERE {where}"
             yield from connection.execute(sql, parameters).fetchall()
@@ -77,7 +85,7 @@ class DuckWindow(Window):
         self._connection = connection
 
     def fold(self, rollup: Rollup) -> dict[str, Cells]:
-        table = self._connection.execute(rollup_statement(rollup, "held")).to_arrow_table()
+        table = self._connection.sql(rollup_statement(rollup, "held")).to_arrow_table()
         if table.num_rows == 0:
             return {}
         return split_by_hub(_cells(table, ["hub", *rollup.keys], rollup.measures), rollup.measures)
@@ -108,7 +116,8 @@ def _cells(table: pa.Table, keys: Sequence[str], measures: Sequence[Measure]) ->
         values = values.cast(pa.int64()) if not pa.types.is_boolean(values.type) else values
         contributions[measure.name] = np.asarray(values.to_numpy(zero_copy_only=False))
     collected = {
-        field: pc.fill_null(table[f"field_{field}"], 0).to_numpy().astype(np.int64) for field in collected_fields(measures)
+        field: pc.fill_null(table[f"field_{field}"], 0).to_numpy().astype(np.int64)
+        for field in collected_fields(measures)
     }
     for measure in measures:
         if measure.collects and table[f"field_{measure.field}"].null_count:

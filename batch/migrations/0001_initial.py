@@ -5,103 +5,120 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Audit',
+            name="Audit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('epoch', models.BigIntegerField(unique=True)),
-                ('audited_at', models.DateTimeField()),
-                ('compared', models.IntegerField()),
-                ('mismatch_count', models.IntegerField()),
-                ('digest', models.CharField(help_text='SHA-256 of the batch states, in order of hub and rollup', max_length=64)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("epoch", models.BigIntegerField(unique=True)),
+                ("audited_at", models.DateTimeField()),
+                ("compared", models.IntegerField()),
+                ("mismatch_count", models.IntegerField()),
+                (
+                    "digest",
+                    models.CharField(
+                        help_text="SHA-256 of the batch states, in order of hub and rollup", max_length=64
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-epoch'],
+                "ordering": ["-epoch"],
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('epoch', models.BigIntegerField(db_index=True)),
-                ('kind', models.CharField(choices=[('hourly', 'hourly'), ('daily', 'daily'), ('rebuild', 'rebuild')], max_length=10)),
-                ('claimed_at', models.DateTimeField()),
-                ('alive_at', models.DateTimeField()),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
-                ('failed_at', models.DateTimeField(blank=True, null=True)),
-                ('error', models.TextField(blank=True)),
-                ('step', models.CharField(blank=True, max_length=200)),
-                ('event_count', models.BigIntegerField(default=0)),
-                ('row_count', models.BigIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("epoch", models.BigIntegerField(db_index=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("hourly", "hourly"), ("daily", "daily"), ("rebuild", "rebuild")], max_length=10
+                    ),
+                ),
+                ("claimed_at", models.DateTimeField()),
+                ("alive_at", models.DateTimeField()),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
+                ("failed_at", models.DateTimeField(blank=True, null=True)),
+                ("error", models.TextField(blank=True)),
+                ("step", models.CharField(blank=True, max_length=200)),
+                ("event_count", models.BigIntegerField(default=0)),
+                ("row_count", models.BigIntegerField(default=0)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ArchiveFile',
+            name="ArchiveFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hub', models.CharField(max_length=64)),
-                ('path', models.CharField(max_length=300, unique=True)),
-                ('added_epoch', models.BigIntegerField()),
-                ('retired_epoch', models.BigIntegerField(blank=True, null=True)),
-                ('first_at', models.BigIntegerField()),
-                ('last_at', models.BigIntegerField()),
-                ('event_count', models.BigIntegerField()),
-                ('byte_count', models.BigIntegerField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hub", models.CharField(max_length=64)),
+                ("path", models.CharField(max_length=300, unique=True)),
+                ("added_epoch", models.BigIntegerField()),
+                ("retired_epoch", models.BigIntegerField(blank=True, null=True)),
+                ("first_at", models.BigIntegerField()),
+                ("last_at", models.BigIntegerField()),
+                ("event_count", models.BigIntegerField()),
+                ("byte_count", models.BigIntegerField()),
             ],
             options={
-                'indexes': [models.Index(fields=['hub', 'first_at', 'last_at'], name='batch_archi_hub_663351_idx')],
+                "indexes": [models.Index(fields=["hub", "first_at", "last_at"], name="batch_archi_hub_663351_idx")],
             },
         ),
         migrations.CreateModel(
-            name='Mismatch',
+            name="Mismatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hub', models.CharField(max_length=64)),
-                ('rollup', models.CharField(max_length=64)),
-                ('buffer_state', models.BinaryField()),
-                ('batch_state', models.BinaryField()),
-                ('audit', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mismatches', to='batch.audit')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hub", models.CharField(max_length=64)),
+                ("rollup", models.CharField(max_length=64)),
+                ("buffer_state", models.BinaryField()),
+                ("batch_state", models.BinaryField()),
+                (
+                    "audit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="mismatches", to="batch.audit"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RebuiltWindow',
+            name="RebuiltWindow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('epoch', models.BigIntegerField()),
-                ('hub', models.CharField(max_length=64)),
-                ('start', models.BigIntegerField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("epoch", models.BigIntegerField()),
+                ("hub", models.CharField(max_length=64)),
+                ("start", models.BigIntegerField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('epoch', 'hub', 'start'), name='one_rebuilt_window')],
+                "constraints": [models.UniqueConstraint(fields=("epoch", "hub", "start"), name="one_rebuilt_window")],
             },
         ),
         migrations.CreateModel(
-            name='Restatement',
+            name="Restatement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hub', models.CharField(max_length=64)),
-                ('metric', models.CharField(max_length=64)),
-                ('day_start', models.DateTimeField()),
-                ('day_end', models.DateTimeField()),
-                ('old', models.FloatField(null=True)),
-                ('new', models.FloatField(null=True)),
-                ('reason', models.CharField(max_length=64)),
-                ('restated_at', models.DateTimeField()),
-                ('epoch', models.BigIntegerField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hub", models.CharField(max_length=64)),
+                ("metric", models.CharField(max_length=64)),
+                ("day_start", models.DateTimeField()),
+                ("day_end", models.DateTimeField()),
+                ("old", models.FloatField(null=True)),
+                ("new", models.FloatField(null=True)),
+                ("reason", models.CharField(max_length=64)),
+                ("restated_at", models.DateTimeField()),
+                ("epoch", models.BigIntegerField()),
             ],
             options={
-                'ordering': ['-restated_at', 'hub', 'day_start', 'metric'],
-                'constraints': [models.UniqueConstraint(fields=('hub', 'metric', 'day_start', 'epoch'), name='one_restatement_per_epoch')],
+                "ordering": ["-restated_at", "hub", "day_start", "metric"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hub", "metric", "day_start", "epoch"), name="one_restatement_per_epoch"
+                    )
+                ],
             },
         ),
     ]

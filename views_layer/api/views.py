@@ -48,7 +48,7 @@ class HubView(APIView):
 
     authentication_classes = AUTHENTICATION
 
-    def perform_content_negotiation(self, request: Request, force: bool = False):  # noqa: ANN201
+    def perform_content_negotiation(self, request: Request, force: bool = False):
         """`format` is a parameter of the question and chooses no renderer."""
         return self.get_renderers()[0], "application/json"
 

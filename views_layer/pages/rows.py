@@ -87,7 +87,7 @@ def grid(
     for name, values in filters.items():
         asked.setlist(name, values)
     if parameters.get("cursor"):
-        asked["cursor"] = parameters["cursor"]
+        asked["cursor"] = parameters.get("cursor", "")
     answer = ask(selection.hub, asked, now)
     ordered_by = order.lstrip("-") if order.lstrip("-") in table.measures else table.measures[0]
     results = [row for row in answer["results"] if not (table.hides_absent and row[table.by] is None)]
@@ -151,5 +151,5 @@ def _written(value: object) -> str:
 def _label(dimension: str, value: object) -> str:
     text = value_of(dimension, value)
     if dimension == "target" and text not in ABSENT_VALUES.values():
-        return text.removeprefix("https://").removeprefix("http://")
+        return text.removeprefix("https://").removeprefix("http://").removeprefix("www.")
     return text

@@ -103,7 +103,7 @@ class Selection:
         asked = QueryDict(mutable=True)
         for name in ("from", "to", "timezone"):
             if name in self.state:
-                asked[name] = self.state[name]
+                asked[name] = self.state.get(name, "")
         if not self.has_dates:
             asked["period"] = self.period
         for name, values in self.filters.items():

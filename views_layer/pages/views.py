@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
 
 from views_layer.access import hub_for_user, hubs_of
 from views_layer.ask import QueryError, metric_catalogue
@@ -25,6 +27,13 @@ from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import trust_line
 from views_layer.pages.wording import date_range, dimension_title, instant
 
+
+class Request(HttpRequest):
+    """A request as django-htmx's middleware passes it on."""
+
+    htmx: HtmxDetails
+
+
 ROWS_OF_CARD = 9
 ROWS_OF_PAGE = 100
 
@@ -33,7 +42,7 @@ def signed_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A view for signed-in people. Others are sent to the login page, a fragment's whole page with it."""
 
     @functools.wraps(view)
-    def guarded(request: HttpRequest, *args, **kwargs) -> HttpResponse:
+    def guarded(request: Request, *args, **kwargs) -> HttpResponse:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if request.htmx:
@@ -44,7 +53,7 @@ def signed_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 @signed_in
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: Request) -> HttpResponse:
     """The first hub of a customer; for staff, and for whoever has none yet, the list of their hubs."""
     hubs = list(hubs_of(request.user))
     if hubs and not request.user.is_staff:
@@ -53,19 +62,19 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @signed_in
-def hub(request: HttpRequest, slug: str) -> HttpResponse:
+def hub(request: Request, slug: str) -> HttpResponse:
     return redirect(CONSULTATION.name, hub_for_user(request.user, slug).slug)
 
 
 @signed_in
-def panel(request: HttpRequest, slug: str, panel: Panel) -> HttpResponse:
+def panel(request: Request, slug: str, panel: Panel) -> HttpResponse:
     """A panel: key numbers, the chart, the first tables; the other tables come as fragments."""
     hub = hub_for_user(request.user, slug)
     if (changed := with_half_open_dates(request.GET)) is not None:
         return redirect(f"{reverse(panel.name, args=[slug])}?{changed.urlencode()}")
     now = timezone.now()
     selection = Selection(hub, request.GET, panel.figures[0])
-    context = {"panel": panel, "frame": frame_of(request, hub, panel, selection, now)}
+    context: dict[str, Any] = {"panel": panel, "frame": frame_of(request, hub, panel, selection, now)}
     try:
         context |= _numbers(panel, selection, now)
         if context["is_empty"]:
@@ -77,7 +86,7 @@ def panel(request: HttpRequest, slug: str, panel: Panel) -> HttpResponse:
 
 
 @signed_in
-def table(request: HttpRequest, slug: str, panel: Panel, name: str) -> HttpResponse:
+def table(request: Request, slug: str, panel: Panel, name: str) -> HttpResponse:
     """A table of a panel: as a fragment for its card, or its further rows, and else as a page of its own."""
     hub = hub_for_user(request.user, slug)
     table = panel.table(name)
@@ -87,7 +96,7 @@ def table(request: HttpRequest, slug: str, panel: Panel, name: str) -> HttpRespo
     selection = Selection(hub, request.GET, panel.figures[0])
     is_fragment = request.htmx and not request.htmx.boosted and not request.htmx.history_restore_request
     is_page = not is_fragment or "cursor" in request.GET
-    context = {"panel": panel, "is_page": is_page}
+    context: dict[str, Any] = {"panel": panel, "is_page": is_page}
     if not is_fragment:
         context["frame"] = frame_of(request, hub, panel, selection, now)
     try:
@@ -103,7 +112,7 @@ def table(request: HttpRequest, slug: str, panel: Panel, name: str) -> HttpRespo
 
 
 @signed_in
-def live(request: HttpRequest, slug: str) -> HttpResponse:
+def live(request: Request, slug: str) -> HttpResponse:
     """The badge of visitors in the last five minutes, with the last thirty minutes behind it."""
     hub = hub_for_user(request.user, slug)
     return render(request, "pages/live.html", {"live": live_now(hub, ask_live(hub, timezone.now())), "hub": hub})
@@ -154,7 +163,7 @@ def _card(table, panel, selection, request, now, limit, asked_for=False) -> dict
     return card
 
 
-def _emptiness(request: HttpRequest, selection: Selection, now) -> dict:
+def _emptiness(request: Request, selection: Selection, now) -> dict:
     """Why there is nothing to see: no event ever, or none that passes the period, the filters and the robots."""
     everything = Selection(selection.hub, type(request.GET)("period=all&robots=include"), "events")
     ever = ask(selection.hub, everything.asked(["events"], now), now)["totals"]["events"]

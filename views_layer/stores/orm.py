@@ -22,7 +22,7 @@ class OrmViewStore(ViewStore):
             remaining = iter(rows)
             while some := list(islice(remaining, ROWS_AT_ONCE)):
                 cursor.executemany(
-                    f"INSERT INTO {ViewRow._meta.db_table} (hub, rollup, grain, start, version, payload)"  # noqa: S608
+                    f"INSERT INTO {ViewRow._meta.db_table} (hub, rollup, grain, start, version, payload)"
                     " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                     [(row.hub, row.rollup, row.grain, row.start, version, row.payload) for row in some],
                 )
