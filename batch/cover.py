@@ -1,5 +1,6 @@
 """Which published rows cover a range of hours: the coarsest that fit wholly, finer ones at the edges."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,9 @@ from aggregations.buckets import bucket_of
 from batch.view_store import DAY, HOUR, MONTH, RowAddress, ViewStore
 
 COARSE_FIRST = (MONTH, DAY, HOUR)
+
+NEAR_H = 31 * 24
+"""Gaps no farther apart than this are asked for at once: hundreds of scattered hours are few questions to the store."""
 
 Hours = tuple[int, int]
 """A half-open range of hours since 1970."""
@@ -32,14 +36,19 @@ def cover(
         if grain not in grains:
             continue
         covered: list[Hours] = []
-        for start, end in gaps:
-            for address in store.addresses(hub, rollup, grain, start, end, version):
+        for start, end in joined((start - NEAR_H, end) for start, end in gaps):
+            for address in store.addresses(hub, rollup, grain, start + NEAR_H, end, version):
                 bucket = row_hours(address, zone)
-                if bucket and start <= bucket[0] and bucket[1] <= end:
+                if bucket and _is_within(bucket, gaps):
                     chosen.append(address)
                     covered.append(bucket)
         gaps = without(gaps, covered)
     return chosen
+
+
+def _is_within(bucket: Hours, ranges: Sequence[Hours]) -> bool:
+    at = bisect_right(ranges, bucket[0], key=lambda hours: hours[0]) - 1
+    return at >= 0 and bucket[1] <= ranges[at][1]
 
 
 def row_hours(address: RowAddress, zone: ZoneInfo) -> Hours | None:

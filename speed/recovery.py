@@ -18,7 +18,8 @@ def ensure(log: EventLog) -> buffers.Pipeline:
     if state and state.frozen == published_epoch and state.cut == cut_position(published_epoch):
         buffers.retire(published_epoch)
         state = buffers.pipeline()
-    if state and agrees(state, published_epoch, waiting and (waiting.epoch, waiting.position), log.head()):
+    expected = (waiting.epoch, waiting.position) if waiting else None
+    if state and agrees(state, published_epoch, expected, log.head()):
         return state
     logger.warning("The buffers (%s) do not agree with the ledger; they are built again from the log.", state)
     return rebuild(log)

@@ -1,5 +1,6 @@
 """Ask: a question's answer as the API and the pages show it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -115,7 +116,7 @@ def _rows(question: Question, found: Gathered) -> list[dict[str, Any]]:
     """The rows of an answer: `bucket`, the dimensions, the metrics; zero-filled where there is no `by`."""
     cells = found.cells
     names = ["bucket", *question.by]
-    columns = [cells.keys[name].values() for name in names]
+    columns: list[Sequence[str | int | float | None]] = [cells.keys[name].values() for name in names]
     columns += [present(cells, metric) for metric in question.metrics]
     rows = [dict(zip([*names, *question.metrics], values, strict=True)) for values in zip(*columns, strict=True)]
     for name in question.by:

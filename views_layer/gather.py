@@ -21,7 +21,7 @@ from batch.view_store import DAY, HOUR, MONTH, view_store
 from events.models import Hub
 from views_layer import raw
 from views_layer.merged import MergedRows
-from views_layer.period import boundaries
+from views_layer.period import boundaries, offsets_between
 from views_layer.question import PROPERTY, TIME_DIMENSIONS, Question
 from views_layer.seam import Moment
 
@@ -46,7 +46,7 @@ class Gathered:
 
 def rollups_for(question: Question) -> list[Rollup]:
     """The rollups whose buffers a question may need: its own, and the hub's for the bounds of hours."""
-    own = _rollup(question)
+    own = _holding(question)
     return [HUB_ROLLUP] if own is None or own is HUB_ROLLUP else [own, HUB_ROLLUP]
 
 
@@ -66,17 +66,21 @@ def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
 
 def _rollup(question: Question) -> Rollup | None:
     """The rollup that answers a question; None where only raw events do."""
-    if any(name.startswith(PROPERTY) for name in question.dimensions):
-        return None
     if any(name in TIME_DIMENSIONS for name in question.dimensions) and not _on_full_hours(question):
+        return None
+    return _holding(question)
+
+
+def _holding(question: Question) -> Rollup | None:
+    """The rollup with all dimensions of a question, in whatever range: an earlier range may lie on full hours alone."""
+    if any(name.startswith(PROPERTY) for name in question.dimensions):
         return None
     return rollup_for([name for name in question.dimensions if name not in TIME_DIMENSIONS])
 
 
 def _on_full_hours(question: Question) -> bool:
-    start = question.end if question.start is None else question.start
-    offsets = {moment_of(at).astimezone(question.zone).utcoffset() for at in (0, start, question.end)}
-    return all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
+    offsets = offsets_between(question.start or 0, question.end, question.zone)
+    return all(offset.total_seconds() % 3600 == 0 for offset in offsets)
 
 
 class _Reader:
@@ -220,8 +224,8 @@ def _raw_part(
 
 def _unit(inner: list[int], zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> int:
     """The longest unit of time that neither a bucket's boundary nor a local hour cuts."""
-    offsets = [moment_of(at).astimezone(zone).utcoffset() for span in spans for at in span]
-    marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets if offset is not None)]
+    offsets = {offset for start, end in spans for offset in offsets_between(start, end, zone)}
+    marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets)]
     return next((unit for unit in UNITS_MS if all(mark % unit == 0 for mark in marks)), 1)
 
 
@@ -237,7 +241,10 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
         mask = mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
     for name, values in question.filters.items():
         accepted = _accepted(name, values)
-        mask = mask & np.array([value in accepted for value in keys[name].vocabulary], dtype=bool)[keys[name].codes]
+        found = keys[name].vocabulary
+        if name.startswith(PROPERTY):
+            found = [raw.property_text(text) for text in found]  # type: ignore[arg-type]
+        mask = mask & np.array([value in accepted for value in found], dtype=bool)[keys[name].codes]
     bucket = Key.of_integers(buckets)
     return cells, {"bucket": bucket} | {name: keys[name] for name in question.by}, mask
 

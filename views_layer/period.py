@@ -1,6 +1,7 @@
 """Named periods and the buckets of an interval, in local time."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from aggregations.buckets import HOUR_MS, instant_ms, midnight, moment_of, next_first_day
@@ -18,7 +19,8 @@ def period_of(name: str, zone: ZoneInfo, now: datetime) -> tuple[int | None, int
         return instant_ms(now) - 24 * HOUR_MS, instant_ms(now)
     today = now.astimezone(zone).date()
     first, last = _days(name, today)
-    return first and instant_ms(midnight(first, zone)), instant_ms(midnight(last, zone))
+    start = None if first is None else instant_ms(midnight(first, zone))
+    return start, instant_ms(midnight(last, zone))
 
 
 def _days(name: str, today: date) -> tuple[date | None, date]:
@@ -47,6 +49,13 @@ def year_before(moment: datetime, zone: ZoneInfo) -> datetime:
     return earlier.replace(tzinfo=zone).astimezone(UTC)
 
 
+@lru_cache(maxsize=1_024)
+def offsets_between(start: int, end: int, zone: ZoneInfo) -> frozenset[timedelta]:
+    """The offsets from UTC of a zone in a range of milliseconds, looked up at both ends and every day between."""
+    found = {moment_of(at).astimezone(zone).utcoffset() for at in (*range(start, end, 24 * HOUR_MS), end)}
+    return frozenset(offset for offset in found if offset is not None)
+
+
 def boundaries(start: int, end: int, interval: str | None, zone: ZoneInfo) -> list[int]:
     """The starts of the local buckets that overlap [start, end) and the end of the last, in milliseconds.
 
@@ -61,10 +70,15 @@ def boundaries(start: int, end: int, interval: str | None, zone: ZoneInfo) -> li
 
 
 def _first_start(start: int, interval: str, zone: ZoneInfo) -> int:
-    local = moment_of(start).astimezone(zone)
     if interval == "hour":
-        return start - (local.minute * 60_000 + local.second * 1000 + local.microsecond // 1000)
-    return instant_ms(midnight(_first_day(local.date(), interval), zone))
+        return _hour_start(start, zone)
+    return instant_ms(midnight(_first_day(moment_of(start).astimezone(zone).date(), interval), zone))
+
+
+def _hour_start(at: int, zone: ZoneInfo) -> int:
+    """The first instant of the local hour of `at`. An hour of which the clock repeats a half is one, longer, hour."""
+    local = moment_of(at).astimezone(zone)
+    return instant_ms(local.replace(minute=0, second=0, microsecond=0).astimezone(UTC))
 
 
 def _first_day(day: date, interval: str) -> date:
@@ -75,8 +89,8 @@ def _first_day(day: date, interval: str) -> date:
 
 def _next_start(start: int, interval: str, zone: ZoneInfo) -> int:
     if interval == "hour":
-        following = start + HOUR_MS
-        return following - moment_of(following).astimezone(zone).minute * 60_000
+        following = _hour_start(start + HOUR_MS, zone)
+        return following if following > start else _hour_start(start + 2 * HOUR_MS - 1, zone)
     day = moment_of(start).astimezone(zone).date()
     if interval == "week":
         return instant_ms(midnight(_first_day(day, interval) + timedelta(days=7), zone))

@@ -101,6 +101,11 @@ def property_value(text: str | None) -> object:
     return None if text is None else json.loads(text)
 
 
+def property_text(text: str | None) -> str | None:
+    """The one JSON text of a property's value; engines write numbers such as 1e16 in several ways."""
+    return None if text is None else _text_of(json.loads(text))
+
+
 def property_texts(value: str) -> set[str]:
     """The JSON texts that a filter's text can mean: a string, and a number or boolean that is written so."""
     texts = {json.dumps(value, ensure_ascii=False)}
@@ -108,4 +113,10 @@ def property_texts(value: str) -> set[str]:
         parsed = json.loads(value)
     except ValueError:
         return texts
-    return texts | {json.dumps(parsed)} if isinstance(parsed, int | float) else texts
+    return texts | {_text_of(parsed)} if isinstance(parsed, int | float) else texts
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)

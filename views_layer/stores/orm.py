@@ -41,12 +41,13 @@ class OrmViewStore(ViewStore):
         return found.order_by("start").values_list("start", flat=True).first()
 
     def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
-        payloads: dict[int, bytes] = {}
+        payloads: dict[int | str, bytes] = {}
         for first in range(0, len(addresses), ROWS_AT_ONCE):
             wanted = [address.reference for address in addresses[first : first + ROWS_AT_ONCE]]
-            payloads.update(ViewRow.objects.filter(pk__in=wanted).values_list("pk", "payload"))
+            found = ViewRow.objects.filter(pk__in=wanted).values_list("pk", "payload")
+            payloads.update((pk, bytes(payload)) for pk, payload in found)
         try:
-            return [payloads[address.reference] for address in addresses]  # type: ignore[index]
+            return [payloads[address.reference] for address in addresses]
         except KeyError as missing:
             raise RowsGone(f"View row {missing} was cleaned up; read again from the published epoch.") from None
 
