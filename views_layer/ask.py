@@ -16,7 +16,7 @@ from events.models import Hub
 from views_layer import raw
 from views_layer.gather import Gathered, gather, rollups_for
 from views_layer.question import PROPERTY, QueryError, Question, cursor_text, read_question
-from views_layer.seam import Moment, moment
+from views_layer.seam import Moment, moment, verify
 
 __all__ = ["QueryError", "answer", "live", "metric_catalogue"]
 
@@ -34,7 +34,10 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
     question = read_question(parameters, hub.timezone, now)
     for attempt in range(TRIES):
         try:
-            return _answer(hub, question, moment(hub.slug, rollups_for(question), now), parameters)
+            current = moment(hub.slug, rollups_for(question), now)
+            found = _answer(hub, question, current, parameters)
+            verify(current)
+            return found
         except RowsGone:
             if attempt == TRIES - 1:
                 raise
