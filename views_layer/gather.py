@@ -160,7 +160,7 @@ class _Reader:
             buckets += [bucket] * len(found)
         question = self._question
         key = (
-            tuple(address.reference for address in addresses), tuple(buckets), question.by, repr(question.filters),
+            self._hub.slug, self._rollup.name, tuple(addresses), tuple(buckets), question.by, repr(question.filters),
             question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
         )  # fmt: skip
 
