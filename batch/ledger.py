@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batch.models import Run
-from events.cuts import mark_published
+from events.cuts import mark_published, published_cut
 
 LEASE = timedelta(seconds=60)
 """How long a run that says nothing keeps its claim."""
@@ -38,6 +38,13 @@ def report(run: Run, step: str) -> None:
     run.save(update_fields=["step", "alive_at", "event_count", "row_count"])
     if Run.objects.filter(epoch=run.epoch, id__gt=run.pk).exists():
         raise Fenced(f"Run {run.pk} of epoch {run.epoch} was too slow: a newer run has claimed the epoch.")
+
+
+def refuse_published(epoch: int) -> None:
+    """Raises Fenced where an epoch has been published: what is still done for it comes too late."""
+    published = published_cut()
+    if published and published.epoch >= epoch:
+        raise Fenced(f"Epoch {epoch} has been published by another run.")
 
 
 def publish(run: Run) -> None:
