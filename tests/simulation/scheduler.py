@@ -128,7 +128,7 @@ def _resolve(path: str) -> object:
 
 def _stepping(name: str, function: Callable) -> Callable:
     @functools.wraps(function)
-    def stepping(*args, **kwargs):  # noqa: ANN202
+    def stepping(*args, **kwargs):
         step(name)
         return function(*args, **kwargs)
 

@@ -137,7 +137,7 @@ class World:
         if chance < 0.004:
             self.redis.flushall()
         elif chance < 0.014:
-            self.dumps.append({key: self.redis.dump(key) for key in self.redis.keys()})
+            self.dumps.append({key: self.redis.dump(key) for key in self.redis.scan_iter()})
         elif chance < 0.018 and self.dumps:
             self.redis.flushall()
             for key, value in self.random.choice(self.dumps).items():
@@ -165,7 +165,7 @@ class World:
             moment = seam.moment(HUB, ROLLUPS, timezone.now())
             try:
                 answers = {name: self._answer(moment, name) for name in names}
-                getattr(seam, "verify", lambda _: None)(moment)
+                seam.verify(moment)
             except RowsGone:
                 continue
             break
@@ -227,7 +227,9 @@ class World:
 @cache
 def question(name: str) -> Question:
     """Events and visitors by a dimension: `hour_of_day` needs rows of hours, `media` takes days and months too."""
-    return read_question(QueryDict(f"metrics=events,visitors&by={name}&robots=include&{FROM_TO}"), "UTC", timezone.now())
+    return read_question(
+        QueryDict(f"metrics=events,visitors&by={name}&robots=include&{FROM_TO}"), "UTC", timezone.now()
+    )
 
 
 def _shown(events: list[Event], name: str) -> dict:
