@@ -70,6 +70,6 @@ def last_epoch_from_raw_events() -> int:
 
 
 def last_daily_at() -> datetime | None:
-    """When the newest run from the raw events was published; None before the first."""
+    """When the newest published run from the raw events began; None before the first."""
     runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
-    return runs.order_by("-epoch").values_list("published_at", flat=True).first()
+    return runs.order_by("-epoch").values_list("claimed_at", flat=True).first()

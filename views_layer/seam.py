@@ -50,7 +50,7 @@ OVERDUE = timedelta(minutes=10)
 DOES = {Run.HOURLY: 1, Run.DAILY: 2, Run.REBUILD: 3}
 """How much the kinds of run do: each does what those below it do."""
 WAIT_S = 120
-"""How long a command waits for a run that somebody else has claimed."""
+"""How long a command waits for a run of somebody else that says nothing; a rebuild may take much longer in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +211,15 @@ def _frozen(log: EventLog) -> Cut | None:
 
 
 def _finish(cut: Cut, kind: str, progress: Progress) -> Run:
-    deadline = time.monotonic() + WAIT_S
+    heard, deadline = None, time.monotonic() + WAIT_S
     while (run := _run(cut.epoch, kind, progress)) is None:
         done = Run.objects.filter(epoch=cut.epoch, published_at__isnull=False).first()
         if done is not None:
             buffers.retire(cut.epoch, cut.position)
             return done
+        said = Run.objects.filter(epoch=cut.epoch).values_list("id", "alive_at").first()
+        if said != heard:
+            heard, deadline = said, time.monotonic() + WAIT_S
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"Epoch {cut.epoch} has been claimed by another run for {WAIT_S} s; see Runs in the admin."
