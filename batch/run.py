@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import MONTH, buckets_of, instant_ms, moment_of
@@ -87,6 +88,10 @@ class _Work:
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
 
     def do(self, buffers: Buffers) -> None:
+        if not self._store.is_sealed(self._epoch - 1):
+            # The view store was emptied: merging with what it holds would publish the epoch's events as all there are.
+            self._run.kind = Run.REBUILD
+            self._run.save(update_fields=["kind"])
         self._say("archive")
         if self._run.kind == Run.REBUILD:
             archive.restore(self._log, self._epoch - 1, [cut_position(n) for n in range(self._epoch)])
@@ -124,22 +129,24 @@ class _Work:
         self._record_audit(compared, mismatches, digest.hexdigest())
 
     def _record_audit(self, compared: int, mismatches: list[tuple[str, str, bytes, bytes]], digest: str) -> None:
-        audit, is_new = Audit.objects.get_or_create(
-            epoch=self._epoch,
-            defaults={
-                "audited_at": timezone.now(),
-                "compared": compared,
-                "mismatch_count": len(mismatches),
-                "digest": digest,
-            },
-        )
+        with transaction.atomic():
+            audit, is_new = Audit.objects.get_or_create(
+                epoch=self._epoch,
+                defaults={
+                    "audited_at": timezone.now(),
+                    "compared": compared,
+                    "mismatch_count": len(mismatches),
+                    "digest": digest,
+                },
+            )
+            if is_new:
+                Mismatch.objects.bulk_create(
+                    Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
+                    for hub, rollup, buffer, batch in mismatches
+                )
         if is_new and mismatches:
             logger.error(
                 "Audit of epoch %d: %d of %d states differ; batch wins.", self._epoch, len(mismatches), compared
-            )
-            Mismatch.objects.bulk_create(
-                Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
-                for hub, rollup, buffer, batch in mismatches
             )
 
     def _recompute_touched(self) -> None:

@@ -96,47 +96,59 @@ def compact(epoch: int, hub: str, rollup: str, entries: Sequence[bytes], merged:
     return bool(_run("compact", [], [PREFIX, key, str(len(entries)), digest, merged]))
 
 
-def swap() -> tuple[int, Position]:
+def swap() -> tuple[int, Position] | None:
     """Freeze the active buffer and open the next; returns the frozen epoch and its cut.
 
     Where a frozen buffer still waits, nothing changes and that one is returned: the active buffer keeps growing.
-    Raises RuntimeError where Redis holds no buffers (recovery comes first).
+    None where Redis holds no buffers: recovery comes first.
     """
     answer: list[bytes] | None = _run("swap", [], [PREFIX])
-    if answer is None:
-        raise RuntimeError("Redis holds no buffers; recover them from the log before a swap.")
-    return int(answer[0]), json.loads(answer[1])
+    return None if answer is None else (int(answer[0]), json.loads(answer[1]))
 
 
-def retire(epoch: int) -> bool:
-    """Flip the published epoch and drop the frozen buffer, in one script. True where that is so afterwards."""
-    return bool(_run("retire", [], [PREFIX, str(epoch)]))
+def retire(epoch: int, cut: Position) -> bool:
+    """Flip the published epoch and drop the frozen buffer, in one script. True where that is so afterwards.
+
+    A frozen buffer of the epoch that ends elsewhere than at `cut`, the recorded one, stays: rows that end at the cut
+    cannot take its place. Recovery mends that.
+    """
+    return bool(_run("retire", [], [PREFIX, str(epoch), position_text(cut)]))
 
 
-def install(state: Pipeline, entries: Iterable[Entry]) -> None:
-    """Replace everything by `state`, an empty active buffer, and `entries` in the frozen one."""
-    arguments: list[str | bytes] = [
-        PREFIX,
-        str(state.published),
-        str(state.active),
-        position_text(state.mark),
-        "" if state.frozen is None else str(state.frozen),
-        "" if state.cut is None else position_text(state.cut),
-    ]
+def install(state: Pipeline, entries: Iterable[Entry], instead_of: Pipeline | None) -> bool:
+    """Replace everything by `state`, an empty active buffer, and `entries` in the frozen one.
+
+    False, and nothing changed, where the pipeline is no longer `instead_of` (None: where Redis holds some again).
+    """
+    arguments: list[str | bytes] = [PREFIX, *_texts(instead_of), *_texts(state)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
-    _run("install", [], arguments)
+    return bool(_run("install", [], arguments))
 
 
-def frozen_names(epoch: int) -> list[tuple[str, str]]:
-    """The (hub, rollup) pairs that a buffer holds, sorted."""
-    names = cast(set[bytes], client().smembers(f"{PREFIX}names:{epoch}"))
+def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
+    """The (hub, rollup) pairs that the frozen buffer holds, sorted; None where it is not `epoch` that is frozen."""
+    with client().pipeline(transaction=True) as together:
+        together.hget(f"{PREFIX}pipeline", "frozen")
+        together.smembers(f"{PREFIX}names:{epoch}")
+        frozen, names = together.execute()
+    if frozen != str(epoch).encode():
+        return None
     return sorted(_hub_and_rollup(name) for name in names)
 
 
 def position_text(position: Position) -> str:
     """The one text of a position: equal positions have equal texts."""
     return json.dumps(position, sort_keys=True, separators=(",", ":"))
+
+
+def _texts(state: Pipeline | None) -> list[str]:
+    """The fields of a pipeline as Redis holds them; empty texts for none."""
+    if state is None:
+        return [""] * 5
+    frozen = "" if state.frozen is None else str(state.frozen)
+    cut = "" if state.cut is None else position_text(state.cut)
+    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut]
 
 
 def _hub_and_rollup(name: bytes) -> tuple[str, str]:

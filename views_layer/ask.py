@@ -17,7 +17,7 @@ from events.models import Hub
 from views_layer import raw
 from views_layer.gather import Gathered, gather, rollups_for
 from views_layer.question import PROPERTY, QueryError, Question, cursor_text, read_question
-from views_layer.seam import Moment, moment
+from views_layer.seam import Moment, moment, verify
 
 __all__ = ["QueryError", "answer", "live", "metric_catalogue"]
 
@@ -35,7 +35,10 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
     question = read_question(parameters, hub.timezone, now)
     for attempt in range(TRIES):
         try:
-            return _answer(hub, question, moment(hub.slug, rollups_for(question), now), parameters)
+            current = moment(hub.slug, rollups_for(question), now)
+            found = _answer(hub, question, current, parameters)
+            verify(current)
+            return found
         except RowsGone:
             if attempt == TRIES - 1:
                 raise
@@ -52,9 +55,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
     current = moment(hub.slug, [HUB_ROLLUP], now)
     end = instant_ms(now)
     first_minute = end // 60_000 - 29
-    found = raw.rows(
-        current, hub.slug, (first_minute * 60_000, end + 1), "occurred_at, visitor, media", "NOT is_bot"
-    )
+    found = raw.rows(current, hub.slug, (first_minute * 60_000, end + 1), "occurred_at, visitor, media", "NOT is_bot")
     minutes: list[tuple[int, set[int]]] = [(0, set()) for _ in range(30)]
     recent: set[int] = set()
     media: dict[str, set[int]] = {}

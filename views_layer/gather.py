@@ -27,7 +27,13 @@ from views_layer.seam import Moment
 
 HUB_ROLLUP = rollup_named("hub")
 BOUNDS = [measure for measure in HUB_ROLLUP.measures if measure.name in ("first_at", "last_at")]
-GRAINS = {None: (MONTH, DAY, HOUR), "hour": (HOUR,), "day": (DAY, HOUR), "week": (DAY, HOUR), "month": (MONTH, DAY, HOUR)}
+GRAINS = {
+    None: (MONTH, DAY, HOUR),
+    "hour": (HOUR,),
+    "day": (DAY, HOUR),
+    "week": (DAY, HOUR),
+    "month": (MONTH, DAY, HOUR),
+}
 UNITS_MS = (HOUR_MS, 900_000, 60_000, 1_000)
 
 _merged_rows = MergedRows()
@@ -161,7 +167,7 @@ class _Reader:
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
         key = (
-            tuple(address.reference for address in addresses), tuple(buckets), question.by, repr(question.filters),
+            self._hub.slug, self._rollup.name, tuple(addresses), tuple(buckets), question.by, repr(question.filters),
             question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
         )  # fmt: skip
 
@@ -209,7 +215,12 @@ Part = tuple[Cells, dict[str, Key], np.ndarray | None]
 
 
 def _raw_part(
-    hub: Hub, question: Question, moment: Moment, spans: Sequence[tuple[int, int]], bounds: list[int], measures: list[Measure]
+    hub: Hub,
+    question: Question,
+    moment: Moment,
+    spans: Sequence[tuple[int, int]],
+    bounds: list[int],
+    measures: list[Measure],
 ) -> Part:
     """The cells of raw events in `spans`, which lie in the question's range."""
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
@@ -218,7 +229,9 @@ def _raw_part(
     unit = _unit(inner, question.zone, spans) if needs_time else None
     cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)
     units = np.array(cells.keys["unit"].vocabulary, dtype=np.int64)[cells.keys["unit"].codes]
-    buckets = np.searchsorted(np.array(bounds), np.maximum(units, bounds[0]), side="right") - 1 if needs_time else units * 0
+    buckets = (
+        np.searchsorted(np.array(bounds), np.maximum(units, bounds[0]), side="right") - 1 if needs_time else units * 0
+    )
     return _part(cells, question, buckets, units)
 
 
@@ -238,7 +251,9 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
     mask = buckets >= 0
     if question.robots != "include":
         wanted = int(question.robots == "only")
-        mask = mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
+        mask = (
+            mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
+        )
     for name, values in question.filters.items():
         accepted = _accepted(name, values)
         found = keys[name].vocabulary

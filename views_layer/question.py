@@ -84,10 +84,14 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
     by = _dimensions(parameters)
     compare = _one_of(parameters, "compare", COMPARISONS)
     if compare and "previous" in by:
-        raise QueryError("invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare")
+        raise QueryError(
+            "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
+        )
     interval = _one_of(parameters, "interval", INTERVALS)
     if interval and start is not None and (end - start) // 3_600_000 > BUCKETS_AT_MOST:
-        raise QueryError("invalid_interval", f"{interval} over this range is too many rows; ask a shorter range.", "interval")
+        raise QueryError(
+            "invalid_interval", f"{interval} over this range is too many rows; ask a shorter range.", "interval"
+        )
     return Question(
         metrics=tuple(metrics),
         start=start,
@@ -111,7 +115,9 @@ def read_zone(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ValueError, OSError):
         pass
-    raise QueryError("invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone")
+    raise QueryError(
+        "invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone"
+    )
 
 
 def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str) -> tuple[int | None, int]:
@@ -141,14 +147,18 @@ def _range(parameters: QueryDict, zone: ZoneInfo, now: datetime, default: str = 
         raise QueryError("invalid_period", "Give either period or from and to, not both.", "period")
     if first is None and last is None:
         if (period := period or default) not in PERIODS:
-            raise QueryError("invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period")
+            raise QueryError(
+                "invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period"
+            )
         return period_of(period, zone, now)
     if not first:
         raise QueryError("missing_from", "to needs a from.", "from")
     start = _instant("from", first, zone)
     end = _instant("to", last, zone) if last else instant_ms(now)
     if end <= start:
-        raise QueryError("invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to")
+        raise QueryError(
+            "invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to"
+        )
     return start, end
 
 
@@ -183,7 +193,9 @@ def _dimensions(parameters: QueryDict) -> list[str]:
     allowed = (*DIMENSIONS, *TIME_DIMENSIONS)
     for name in names:
         if name not in allowed and not _is_property(name):
-            raise QueryError("invalid_by", f"by {name!r} is no dimension; use {', '.join(allowed)}, properties.<key>.", "by")
+            raise QueryError(
+                "invalid_by", f"by {name!r} is no dimension; use {', '.join(allowed)}, properties.<key>.", "by"
+            )
     return list(dict.fromkeys(names))
 
 
@@ -220,7 +232,9 @@ def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool],
     order = [(part.lstrip("-+"), part.startswith("-")) for part in parts]
     for name, _ in order:
         if name not in allowed:
-            raise QueryError("invalid_order", f"order {name!r} is in no row; use {', '.join(allowed)}, - for descending.", "order")
+            raise QueryError(
+                "invalid_order", f"order {name!r} is in no row; use {', '.join(allowed)}, - for descending.", "order"
+            )
     return tuple(order)
 
 
@@ -241,11 +255,11 @@ def _cursor(parameters: QueryDict) -> list | None:
             return cursor
     except (ValueError, binascii.Error):
         pass
-    raise QueryError("invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor")
+    raise QueryError(
+        "invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor"
+    )
 
 
 def cursor_text(position: list) -> str:
     """The text of a cursor."""
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-

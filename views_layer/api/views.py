@@ -22,7 +22,9 @@ from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryE
 MEDIA_AT_MOST = 1_000
 
 
-def _parameter(name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False) -> OpenApiParameter:
+def _parameter(
+    name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False
+) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, description=description, enum=choices, required=required)
 
 
@@ -84,7 +86,11 @@ class MediaView(HubView):
     """The catalogue of a hub's media."""
 
     @extend_schema(
-        parameters=[_parameter("search", "Part of a title or a key."), _parameter("limit", "1 to 1000."), _parameter("cursor", "")],
+        parameters=[
+            _parameter("search", "Part of a title or a key."),
+            _parameter("limit", "1 to 1000."),
+            _parameter("cursor", ""),
+        ],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, hub: str) -> Response:
@@ -96,7 +102,9 @@ class MediaView(HubView):
             media = media.filter(key__gt=cursor)
         text = request.query_params.get("limit") or str(MEDIA_AT_MOST)
         if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MEDIA_AT_MOST):
-            raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit")
+            raise QueryError(
+                "invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit"
+            )
         page = list(media[: int(text) + 1])
         shown = page[: int(text)]
         return Response(

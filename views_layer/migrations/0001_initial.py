@@ -4,33 +4,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Seal',
+            name="Seal",
             fields=[
-                ('version', models.BigIntegerField(primary_key=True, serialize=False)),
+                ("version", models.BigIntegerField(primary_key=True, serialize=False)),
             ],
         ),
         migrations.CreateModel(
-            name='ViewRow',
+            name="ViewRow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hub', models.CharField(max_length=64)),
-                ('rollup', models.CharField(max_length=64)),
-                ('grain', models.CharField(max_length=5)),
-                ('start', models.BigIntegerField()),
-                ('version', models.BigIntegerField()),
-                ('payload', models.BinaryField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hub", models.CharField(max_length=64)),
+                ("rollup", models.CharField(max_length=64)),
+                ("grain", models.CharField(max_length=5)),
+                ("start", models.BigIntegerField()),
+                ("version", models.BigIntegerField()),
+                ("payload", models.BinaryField()),
             ],
             options={
-                'indexes': [models.Index(fields=['version'], name='views_layer_version_fee088_idx')],
-                'constraints': [models.UniqueConstraint(fields=('hub', 'rollup', 'grain', 'start', 'version'), name='one_row_per_address')],
+                "indexes": [models.Index(fields=["version"], name="views_layer_version_fee088_idx")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hub", "rollup", "grain", "start", "version"), name="one_row_per_address"
+                    )
+                ],
             },
         ),
     ]

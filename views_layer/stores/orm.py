@@ -33,7 +33,9 @@ class OrmViewStore(ViewStore):
         found = ViewRow.objects.filter(
             hub=hub, rollup=rollup, grain=grain, start__gte=start, start__lt=end, version__lte=version
         ).order_by("start", "version")
-        newest = {bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")}
+        newest = {
+            bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")
+        }
         return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
 
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
