@@ -1,7 +1,8 @@
 """One batch run: folds the log range of an epoch, audits the frozen buffer, writes rows, publishes.
 
-Every step can be repeated: files, rows and records of an epoch are a function of the log range alone, so a run that
-died is done again from its start, and a run that lost its claim writes nothing that the winner would not write.
+Every step can be repeated: the files and hours of an epoch are a function of the log range alone, and its days and
+months of those and of the hub's zone. So a run that died is done again from its start, and a run that lost its claim
+writes nothing that the winner would not write.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from batch.engine import engine
 from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
 from batch.view_store import DAY, ViewRow, view_store
-from events.cuts import cut_position
+from events.cuts import cut_position, published_cut
 from events.log import event_log
 from events.models import Hub
 
@@ -86,14 +87,16 @@ class _Work:
         self._store, self._engine, self._log = view_store(), engine(), event_log()
         self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
+        last_cut = published_cut()
+        self._closed_at_last_cut = instant_ms(last_cut.cut_at) // HOUR_MS if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
         if not self._store.is_sealed(self._epoch - 1):
-            # The view store was emptied: merging with what it holds would publish the epoch's events as all there are.
+            # The view store was emptied, or its rows are of another declaration: merging with what it holds would be wrong.
             self._run.kind = Run.REBUILD
             self._run.save(update_fields=["kind"])
         self._say("archive")
-        if self._run.kind == Run.REBUILD:
+        if self._run.kind != Run.HOURLY:
             archive.restore(self._log, self._epoch - 1, [cut_position(n) for n in range(self._epoch)])
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
@@ -199,10 +202,10 @@ class _Work:
 
     def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
         written = list(rows)
-        reason = Restatement.LATE if self._run.kind == Run.HOURLY else Restatement.CORRECTED
+        reason = Restatement.CORRECTED if self._run.kind == Run.REBUILD else Restatement.LATE
         for row in written:
             if row.rollup == "hub" and row.grain == DAY:
-                restatements.record(self._store, self._zone(hub), self._epoch, row, reason)
+                restatements.record(self._store, self._zone(hub), self._epoch, row, reason, self._closed_at_last_cut)
         self._run.row_count += self._store.write(self._epoch, written)
 
     def _writer(self, hub: str) -> RowWriter:

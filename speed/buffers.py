@@ -21,6 +21,7 @@ import redis
 from django.conf import settings
 from redis.commands.core import Script
 
+from aggregations.rollups import DECLARATION
 from events.log import Position
 
 COMPACT_AT = 16
@@ -29,7 +30,8 @@ COMPACT_AT = 16
 Entry = tuple[str, str, bytes]
 """Hub, rollup and the bytes of their cells."""
 
-PREFIX = "affluence:"
+PREFIX = f"affluence:{DECLARATION}:"
+"""Buffers of another declaration are not seen: after a measure was added, recovery folds the log anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ def _meta(
         "batch_until": _utc(current.cut_at) if current.cut_at else None,
         "as_of": _utc(current.as_of),
         "exact": current.has_buffers,
-        "provisional": question.end > cut_ms - cut_ms % HOUR_MS,
+        "provisional": found.is_provisional or question.end > cut_ms - cut_ms % HOUR_MS,
         "source": source,
         "total_rows": total_rows,
         "next_cursor": next_cursor,

@@ -41,13 +41,17 @@ _merged_rows = MergedRows()
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The cells of a question: keys `bucket` (index of `bounds`) and the dimensions of `by`."""
+    """The cells of a question: keys `bucket` (index of `bounds`) and the dimensions of `by`.
+
+    `is_provisional`: some events of the range wait for their batch run, so that an audit may still correct them.
+    """
 
     cells: Cells
     measures: list[Measure]
     bounds: list[int]
     is_raw: bool
     used_buffers: bool
+    is_provisional: bool
 
 
 def rollups_for(question: Question) -> list[Rollup]:
@@ -65,7 +69,7 @@ def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
     if rollup is None or not moment.has_rows:
         spans = [(question.start, question.end)]
         part = _raw_part(hub, question, moment, spans, bounds, measures)
-        return Gathered(regroup([part], measures), measures, bounds, True, False)
+        return Gathered(regroup([part], measures), measures, bounds, True, False, False)
     reader = _Reader(hub, question, moment, rollup, measures, bounds)
     return reader.gathered()
 
@@ -103,13 +107,14 @@ class _Reader:
         ranges, cut_hours = self._hours()
         ranges_of_bucket, spans = self._resolved(ranges, cut_hours)
         parts = [self._rows(ranges_of_bucket)]
-        buffered = self._moment.cells.get(self._rollup.name, [])
-        parts += [self._buffer_part(cells, ranges_of_bucket) for cells in buffered]
+        buffered = [self._buffer_part(c, ranges_of_bucket) for c in self._moment.cells.get(self._rollup.name, [])]
+        parts += buffered
+        is_provisional = any(mask is not None and mask.any() for _, _, mask in buffered)
         if spans:
             part = _raw_part(self._hub, self._question, self._moment, spans, self._bounds, self._measures)
             parts.append(part)
         cells = regroup(parts, self._measures)
-        return Gathered(cells, self._measures, self._bounds, False, self._moment.has_buffers)
+        return Gathered(cells, self._measures, self._bounds, False, self._moment.has_buffers, is_provisional)
 
     def _hours(self) -> tuple[list[tuple[int, Hours]], list[int]]:
         """The whole hours of each bucket, and the hours that a boundary cuts."""

@@ -8,6 +8,7 @@ import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
@@ -15,12 +16,13 @@ from django.http import QueryDict
 from aggregations.buckets import instant_ms, midnight, moment_of
 from aggregations.fields import INTEGER_FIELDS
 from aggregations.metrics import METRICS
-from aggregations.rollups import DIMENSIONS
+from aggregations.rollups import DIMENSIONS, HOUR_MS
 from views_layer.period import PERIODS, period_of, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
 PROPERTY = "properties."
-INTERVALS = ("hour", "day", "week", "month")
+INTERVAL_HOURS = {"hour": 1, "day": 24, "week": 168, "month": 720}
+INTERVALS = tuple(INTERVAL_HOURS)
 ROBOTS = ("exclude", "include", "only")
 COMPARISONS = ("previous", "year")
 FORMATS = ("json", "csv")
@@ -88,9 +90,12 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
             "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
         )
     interval = _one_of(parameters, "interval", INTERVALS)
-    if interval and start is not None and (end - start) // 3_600_000 > BUCKETS_AT_MOST:
+    if interval and start is not None and (end - start) // (HOUR_MS * INTERVAL_HOURS[interval]) > BUCKETS_AT_MOST:
         raise QueryError(
-            "invalid_interval", f"{interval} over this range is too many rows; ask a shorter range.", "interval"
+            "invalid_interval",
+            f"interval {interval} over this range has more than {BUCKETS_AT_MOST} rows; ask a longer interval"
+            f" ({', '.join(INTERVALS)}) or a shorter range.",
+            "interval",
         )
     return Question(
         metrics=tuple(metrics),
@@ -110,14 +115,17 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
 
 def read_zone(name: str) -> ZoneInfo:
     """The IANA zone of a name. Raises QueryError."""
-    try:
-        if name in zoneinfo.available_timezones():
-            return ZoneInfo(name)
-    except (ValueError, OSError):
-        pass
+    if name in _zones():
+        return ZoneInfo(name)
     raise QueryError(
         "invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone"
     )
+
+
+@cache
+def _zones() -> set[str]:
+    """The names of all zones: reading them from disk takes longer than a question may."""
+    return zoneinfo.available_timezones()
 
 
 def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str) -> tuple[int | None, int]:

@@ -1,7 +1,7 @@
 """The views of the API. They parse, call and answer."""
 
 from django.db.models import Q
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -153,6 +153,17 @@ class MetricsView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         return Response({"metrics": metric_catalogue()})
+
+
+class NothingHere(APIView):
+    """Any other address below /api/."""
+
+    authentication_classes: list = []
+    schema = None
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        detail = f"There is nothing at {request.path}; see /api/schema for what there is."
+        return JsonResponse({"error": {"code": "not_found", "detail": detail, "field": None}}, status=404)
 
 
 def _number(value: float | None) -> int | float | None:

@@ -6,6 +6,7 @@ from itertools import islice
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from aggregations.rollups import DECLARATION
 from batch.view_store import DAY, HOUR, MONTH, RowAddress, RowsGone, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
@@ -54,10 +55,10 @@ class OrmViewStore(ViewStore):
             raise RowsGone(f"View row {missing} was cleaned up; read again from the published epoch.") from None
 
     def seal(self, version: int) -> None:
-        Seal.objects.get_or_create(version=version)
+        Seal.objects.update_or_create(version=version, defaults={"declaration": DECLARATION})
 
     def is_sealed(self, version: int) -> bool:
-        return version == 0 or Seal.objects.filter(version=version).exists()
+        return version == 0 or Seal.objects.filter(version=version, declaration=DECLARATION).exists()
 
     def clean_up(self, version: int) -> int:
         newer = ViewRow.objects.filter(
