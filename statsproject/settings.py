@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -99,9 +100,9 @@ DATABASES = {
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-EVENT_LOG = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
-VIEW_STORE = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
-BATCH_ENGINE = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
+EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
+VIEW_STORE: dict[str, Any] = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
+BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = DATA_DIR / "archive"
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
