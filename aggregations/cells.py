@@ -203,6 +203,8 @@ def decode(data: bytes, rollup_keys: Sequence[str], measures: Sequence[Measure])
 def _sections(data: memoryview) -> tuple[int, dict[str, tuple[memoryview, int]]]:
     if bytes(data[:4]) != FORM:
         raise DamagedCells(f"These bytes begin with {bytes(data[:4])!r}, not with {FORM!r}; rebuild them from the log.")
+    if len(data) < 12:
+        raise DamagedCells(f"These {len(data)} bytes are too few for cells; rebuild them from the log.")
     length, checksum = struct.unpack_from("<II", data, 4)
     header = data[12 : 12 + length]
     if crc32(header) != checksum:

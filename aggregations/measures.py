@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from aggregations.columns import EventColumns
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+MOMENTS = frozenset({"occurred_at", "received_at"})
+"""The integer fields with more than 32 bits."""
 
 
 class Groups:
@@ -250,6 +252,11 @@ class Max(Extreme):
 
 class Distinct(OfField):
     """The exact set of the values of a field, which are numbers of 1 to 2^32 - 1."""
+
+    def __init__(self, name: str, field: str, where: Condition | None = None) -> None:
+        super().__init__(name, field, where)
+        if field in MOMENTS:
+            raise ValueError(f"{name}: {field!r} does not fit in 32 bits; a Histogram holds its values exactly.")
 
     def zero(self) -> BitMap:
         return BitMap()

@@ -60,16 +60,18 @@ class Rollup:
 
     def __post_init__(self) -> None:
         for dimension in self.by:
+            if dimension == "hub":
+                raise ValueError(f"Rollup {self.name}: 'hub' is no dimension; every rollup is kept by hub anyway.")
             if dimension not in INTEGER_FIELDS | STRING_FIELDS:
                 raise ValueError(f"Rollup {self.name}: {dimension!r} is no field of an event; see aggregations.event.")
         if len(set(self.by)) < len(self.by):
             raise ValueError(f"Rollup {self.name} names a dimension twice: {', '.join(self.by)}.")
-        refuse_duplicates([measure.name for measure in self.measures], f"Rollup {self.name} measures")
         for measure in self.measures:
             if not isinstance(measure, Measure) or isinstance(measure.zero(), float):
                 raise ValueError(
                     f"Rollup {self.name}: {measure!r} has no exact state; use a kind of aggregations.measures."
                 )
+        refuse_duplicates([measure.name for measure in self.measures], f"Rollup {self.name} measures")
 
     @property
     def keys(self) -> tuple[str, ...]:

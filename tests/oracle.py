@@ -3,6 +3,7 @@
 Written from the contract alone, and imports nothing of the project. Slow, and obviously right.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -272,7 +273,7 @@ def matches(value: Any, written: str, name: str) -> bool:
     if isinstance(value, str):
         return written == value
     try:
-        return float(written) == value
+        return json.loads(written) == value
     except ValueError:
         return False
 

@@ -38,8 +38,8 @@ def test_it_counts_a_winters_hour_in_a_range_from_summer_to_summer(howe):
 def test_it_compares_a_winter_with_the_summer_before_in_buffers(howe):
     append([view("2024-03-30T10:15:00+11:00"), view("2024-04-09T10:45:00+10:30")])
     consumer.apply_new()
-    found = asked(howe, "from=2024-04-01&to=2024-04-11&by=hour_of_day&compare=previous")
-    assert found == [{"hour_of_day": 10, "events": 1, "previous": {"events": 1}}]
+    found = asked(howe, "from=2024-04-01&to=2024-04-11&by=action,hour_of_day&compare=previous")
+    assert found == [{"action": "view", "hour_of_day": 10, "events": 1, "previous": {"events": 1}}]
 
 
 def test_it_finds_a_number_of_a_property_as_it_was_sent(howe):
