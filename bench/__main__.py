@@ -59,7 +59,7 @@ def run(name: str, flags: list[str]) -> dict[str, dict] | None:
             environment.pop(foreign, None)
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.scenario", name, *flags],
+                [sys.executable, "-W", "ignore", "-m", "bench.scenario", name, *flags],
                 env=environment,
                 stdout=subprocess.PIPE,
                 check=False,
