@@ -7,14 +7,15 @@ writes nothing that the winner would not write.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.utils import timezone
 
-from aggregations.buckets import MONTH, buckets_of, instant_ms, moment_of
+from aggregations.buckets import MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import Cells, encode
 from aggregations.rollups import HOUR_MS, ROLLUPS
 from batch import archive, ledger, restatements
@@ -22,7 +23,7 @@ from batch.cover import Hours, joined
 from batch.engine import engine
 from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
-from batch.view_store import DAY, ViewRow, view_store
+from batch.view_store import DAY, HOUR, ViewRow, view_store
 from events.cuts import cut_position, published_cut
 from events.log import event_log
 from events.models import Hub
@@ -162,19 +163,27 @@ class _Work:
             touched.setdefault(hub, set()).add(int(start))
         for number, (hub, hours) in enumerate(sorted(touched.items())):
             self._progress("recompute", number, len(touched))
-            for ranges in _limited(joined((hour, hour + 1) for hour in hours)):
-                self._recompute(hub, ranges)
+            runs = list(_limited(hours, self._zone(hub)))
+            for ranges in runs:
+                self._recompute(hub, ranges, is_last=ranges is runs[-1])
 
     def _recompute_everything(self) -> None:
         """Fold everything again, hub by hub in windows of whole months; windows that are done stay done."""
         windows = list(self._windows())
+        last = dict(windows)
         done = set(RebuiltWindow.objects.filter(epoch=self._epoch).values_list("hub", "start"))
         for number, (hub, window) in enumerate(windows):
             self._progress("rebuild", number, len(windows))
-            if (hub, window[0]) not in done:
-                self._recompute(hub, [window])
+            if (hub, window[0]) not in done or not self._is_written(hub, window):
+                self._recompute(hub, [window], is_last=window == last[hub])
                 RebuiltWindow.objects.get_or_create(epoch=self._epoch, hub=hub, start=window[0])
         self._progress("rebuild", len(windows), len(windows))
+
+    def _is_written(self, hub: str, window: Hours) -> bool:
+        """False where the view store was emptied since a window was written."""
+        return any(
+            found.version == self._epoch for found in self._store.addresses(hub, "hub", HOUR, *window, self._epoch)
+        )
 
     def _windows(self) -> Iterator[tuple[str, Hours]]:
         bounds: dict[str, list[int]] = {}
@@ -190,10 +199,14 @@ class _Work:
                 some = months[first : first + wanted]
                 yield hub, (some[0][0], some[-1][1])
 
-    def _recompute(self, hub: str, ranges: list[Hours]) -> None:
+    def _recompute(self, hub: str, ranges: list[Hours], is_last: bool) -> None:
+        """Fold ranges of whole days and months of touched hours again.
+
+        With a hub's last ranges come the rows of what has closed lately and was not touched: a row is written once.
+        """
         spans = [(start * HOUR_MS, end * HOUR_MS) for start, end in ranges]
         files = archive.visible(self._epoch, hub, spans[0][0], spans[-1][1])
-        also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6)
+        also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6) if is_last else ()
         with self._engine.window(archive.paths(files), spans) as window:
             for rollup in ROLLUPS:
                 if hub in (folded := window.fold(rollup)):
@@ -218,7 +231,17 @@ class _Work:
         ledger.report(self._run, step)
 
 
-def _limited(ranges: list[Hours], at_once: int = 400) -> Iterator[list[Hours]]:
-    """Ranges in runs, so that one statement does not name thousands."""
-    for first in range(0, len(ranges), at_once):
-        yield ranges[first : first + at_once]
+def _limited(hours: Iterable[int], zone: ZoneInfo, at_once: int = 400) -> Iterator[list[Hours]]:
+    """Ranges of hours in runs of whole months, so that one statement does not name thousands.
+
+    A month is never cut: the row of a month, or of a day, holds what one run has found.
+    """
+    run: list[Hours] = []
+    for _, month in groupby(sorted(hours), key=lambda hour: bucket_of(MONTH, hour, zone)):
+        ranges = joined((hour, hour + 1) for hour in month)
+        if run and len(run) + len(ranges) > at_once:
+            yield run
+            run = []
+        run += ranges
+    if run:
+        yield run

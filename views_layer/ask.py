@@ -199,7 +199,9 @@ def _leading(question: Question, rows: list[dict[str, Any]]) -> list[dict[str, A
     if len(best) <= question.limit:
         return rows
     last = best[question.limit]
-    return [row for row in rows if row[name] is not None and (row[name] >= last if is_descending else row[name] <= last)]
+    return [
+        row for row in rows if row[name] is not None and (row[name] >= last if is_descending else row[name] <= last)
+    ]
 
 
 def _page(question: Question, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:

@@ -92,7 +92,7 @@ class EngineContract:
 
     def test_a_lost_file_is_an_error(self, engine, paths):
         Path(paths[0]).unlink()
-        with pytest.raises(Exception, match=r"it's 1\.parquet"), engine.window(paths) as window:
+        with pytest.raises(Exception, match=r"it.s 1\.parquet"), engine.window(paths) as window:
             window.count()
 
     @pytest.mark.parametrize("count", [0, 2, 5, 7])

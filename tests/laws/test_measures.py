@@ -1,5 +1,6 @@
 """A measure is a commutative monoid under its codec, for single states and for columns."""
 
+import itertools
 import zlib
 
 import numpy as np
@@ -91,7 +92,9 @@ def test_bytes_do_not_tell_how_a_state_came_about(measure, states, data):
     whole = measure.zero()
     for state in some:
         whole = measure.merge(whole, state)
-    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(measure, [whole])
+    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(
+        measure, [whole]
+    )
 
 
 @kinds
@@ -102,7 +105,7 @@ def test_runs_are_encoded_as_one_by_one(measure, states, data):
     edges = np.array([0, *sorted(inner), len(some)])
     cells = cells_of(measure, some)
     found = list(encode_slices(cells, edges, [measure]))
-    slices = zip(edges, edges[1:], strict=False)
+    slices = itertools.pairwise(edges)
     assert found == [encode(cells.slice(int(a), int(b), [measure]), [measure]) for a, b in slices]
 
 
@@ -131,7 +134,9 @@ def test_a_set_has_one_form_at_the_bound(size):
     merged = measure.merge_columns([(measure.column_of([half]), np.array([0])) for half in halves], 1)
     assert len(whole) == size
     assert bool(merged.large) == (size > LARGE)
-    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(measure, [whole])
+    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(
+        measure, [whole]
+    )
 
 
 @given(lists)
