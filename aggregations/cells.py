@@ -131,13 +131,13 @@ def _hubs(cells: Cells) -> tuple[list[str], Cells, np.ndarray]:
 
 def merge(parts: Sequence[Cells], measures: Sequence[Measure]) -> Cells:
     """Merge cells with the same key columns. Associative and commutative, to the byte."""
-    if len(parts) == 1:
-        return parts[0]
     return regroup([(cells, cells.keys, None) for cells in parts], measures)
 
 
 def regroup(parts: Sequence[tuple[Cells, dict[str, Key], np.ndarray | None]], measures: Sequence[Measure]) -> Cells:
     """Merge cells under new keys: for each part its cells, the new key columns, and a mask of those to keep."""
+    if len(parts) == 1 and parts[0][2] is None and parts[0][1] is parts[0][0].keys:
+        return parts[0][0]
     kept = [np.arange(cells.size) if mask is None else np.flatnonzero(mask) for cells, _, mask in parts]
     names = list(parts[0][1]) if parts else []
     joined = {

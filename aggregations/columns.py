@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from aggregations.event import Event
-from aggregations.fields import INTEGER_FIELDS
+from aggregations.fields import INTEGER_FIELDS, OPTIONAL_INTEGERS
 from aggregations.measures import Measure
 from aggregations.rollups import HOUR_MS
 
@@ -122,18 +123,25 @@ class EventColumns:
             return Key([0, 1], np.fromiter((e.is_bot for e in self._events), dtype=np.int64, count=self.size)).take(
                 slice(None)
             )
-        return Key.of([getattr(event, name) for event in self._events])
+        return Key.of(self._values(name))
 
     def _read_integers(self, name: str) -> np.ndarray:
         if name not in INTEGER_FIELDS:
             raise ValueError(f"{name!r} is no integer field of an event.")
-        values = [getattr(event, name) for event in self._events]
-        return np.array([0 if value is None else value for value in values], dtype=np.int64)
+        values = self._values(name)
+        if name in OPTIONAL_INTEGERS:
+            values = [0 if value is None else value for value in values]
+        return np.array(values, dtype=np.int64)
 
     def _read_is_set(self, name: str) -> np.ndarray:
         if name in INTEGER_FIELDS:
-            return np.array([getattr(event, name) is not None for event in self._events], dtype=bool)
+            if name not in OPTIONAL_INTEGERS:
+                return np.ones(self.size, dtype=bool)
+            return np.array([value is not None for value in self._values(name)], dtype=bool)
         key = self.key(name)
         if not key.vocabulary or key.vocabulary[0] is not None:
             return np.ones(self.size, dtype=bool)
         return key.codes != 0
+
+    def _values(self, name: str) -> list:
+        return list(map(attrgetter(name), self._events))

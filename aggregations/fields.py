@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 INTEGER_FIELDS = frozenset(
     {"visitor", "visit", "visit_number", "duration_ms", "page", "pages", "occurred_at", "received_at"}
 )
+OPTIONAL_INTEGERS = frozenset({"page", "pages"})
+"""Integer fields that may be without a value."""
 STRING_FIELDS = frozenset(
     {"hub", "id", "action", "media", "media_kind", "title", "network", "share", "via", "target", "previous"}
     | {"referrer", "source", "intermediary", "device", "browser", "os", "country", "language"}

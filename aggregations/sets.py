@@ -7,6 +7,7 @@ is decided by size alone, so that equal sets have equal bytes.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -66,7 +67,7 @@ class Sets:
                 run = slice(int(ends[cell] - counts[cell]), int(ends[cell]))
                 bitmap = large.setdefault(cell, BitMap())
                 if run.start != run.stop:
-                    bitmap |= BitMap(numbers[run])
+                    bitmap |= BitMap(array("I", numbers[run].tobytes()))
                     large[cell] = bitmap
                     keep[run] = False
             for cell, bitmap in large.items():

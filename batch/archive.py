@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ def table_of(events: Sequence[Event]) -> pa.Table:
     """Events as a table of SCHEMA; `properties` as JSON with sorted keys."""
     columns = []
     for field in SCHEMA:
-        values = [getattr(event, field.name) for event in events]
+        values = list(map(attrgetter(field.name), events))
         if field.name == "properties":
             values = [value and json.dumps(value, sort_keys=True, ensure_ascii=False) for value in values]
         columns.append(pa.array(values, type=field.type))
