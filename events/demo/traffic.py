@@ -20,7 +20,7 @@ from events.models import Hub
 
 logger = logging.getLogger(__name__)
 
-VISITS_A_SECOND = 0.25
+VISITS_A_SECOND = 0.08
 BURST_SECONDS = 20.0
 LONGEST_WAIT_SECONDS = 10.0
 MAX_EVENTS = 500
