@@ -208,7 +208,9 @@ def bucket_start(at: int, interval: str, zone: ZoneInfo) -> int:
 def buckets_of(start: int, end: int, interval: str, zone: ZoneInfo) -> list[int]:
     """The starts of all buckets that overlap the range. No offset changes within a quarter of an hour."""
     step = 900_000 if interval == "hour" else 6 * 3_600_000
-    found = {bucket_start(at, interval, zone) for at in [start, *range(start - start % step + step, end, step), end - 1]}
+    found = {
+        bucket_start(at, interval, zone) for at in [start, *range(start - start % step + step, end, step), end - 1]
+    }
     return sorted(found) if start < end else []
 
 
@@ -216,7 +218,12 @@ def buckets_of(start: int, end: int, interval: str, zone: ZoneInfo) -> list[int]
 
 
 def rows_of(
-    events: Sequence[Any], span: tuple[int, int], interval: str | None, by: list[str], metrics: list[str], zone: ZoneInfo
+    events: Sequence[Any],
+    span: tuple[int, int],
+    interval: str | None,
+    by: list[str],
+    metrics: list[str],
+    zone: ZoneInfo,
 ) -> list[dict[str, Any]]:
     starts = buckets_of(*span, interval, zone) if interval else [span[0]]
     number = {start: place for place, start in enumerate(starts)}

@@ -53,7 +53,24 @@ AGENTS = [
     " Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
 ]
-PROPERTIES = ["pro", "free", "1", 1, 1.5, -3, True, False, "true", 1e16, 2.5e-7, 12345678901234567, "é ☃ 😀", 'a"b\\c', "", 0]
+PROPERTIES = [
+    "pro",
+    "free",
+    "1",
+    1,
+    1.5,
+    -3,
+    True,
+    False,
+    "true",
+    1e16,
+    2.5e-7,
+    12345678901234567,
+    "é ☃ 😀",
+    'a"b\\c',
+    "",
+    0,
+]
 
 
 def random_event(rng: random.Random, hub: str) -> dict[str, Any]:
@@ -68,7 +85,9 @@ def random_event(rng: random.Random, hub: str) -> dict[str, Any]:
     event = {
         "hub": hub,
         "occurred_at": (oracle.EPOCH + at * oracle.MS).isoformat(),
-        "action": rng.choice(["view", "view", "view", "read", "read", "share", "download", "print", "click", "search", "play"]),
+        "action": rng.choice(
+            ["view", "view", "view", "read", "read", "share", "download", "print", "click", "search", "play"]
+        ),
         "media": maybe(["cat-1", "cat-2", "Æther", "10"], 0.8),
         "page": maybe([1, 2, 3, 10, 11], 0.4),
         "duration_ms": maybe([1, 9_999, 10_000, 3_600_000], 0.4),
@@ -86,7 +105,10 @@ def random_event(rng: random.Random, hub: str) -> dict[str, Any]:
         "ip": rng.choice(["192.0.2.1", "192.0.2.2"]),
         "country": maybe(["FR", "CA", "AU"]),
         "language": maybe(["fr", "en"]),
-        "properties": {"plan": rng.choice(PROPERTIES), **({"a/b~'c": rng.choice(PROPERTIES)} if rng.random() < 0.3 else {})}
+        "properties": {
+            "plan": rng.choice(PROPERTIES),
+            **({"a/b~'c": rng.choice(PROPERTIES)} if rng.random() < 0.3 else {}),
+        }
         if rng.random() < 0.7
         else None,
     }
@@ -104,7 +126,9 @@ def append(items: list[dict[str, Any]]) -> None:
 def random_range(rng: random.Random) -> list[tuple[str, str]]:
     kind = rng.random()
     if kind < 0.45:
-        return [("period", rng.choice(["today", "yesterday", "24h", "7d", "28d", "30d", "12mo", "month", "year", "all"]))]
+        return [
+            ("period", rng.choice(["today", "yesterday", "24h", "7d", "28d", "30d", "12mo", "month", "year", "all"]))
+        ]
     day = datetime.fromisoformat(f"{rng.choice(DAYS)}T00:00:00")
     later = day + timedelta(days=rng.choice([1, 1, 2, 7, 40, 200]))
     if kind < 0.75:

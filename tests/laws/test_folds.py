@@ -91,7 +91,8 @@ def test_duckdb_folds_a_span_as_the_events_in_it(folder, events):
 
 def test_a_large_set_has_the_same_bytes_from_every_engine(folder):
     events = [
-        Event("acme", "x", "view", 475_000 * HOUR, 0, visitor=n % 700 + 1, visit=n + 1, visit_number=1) for n in range(6_000)
+        Event("acme", "x", "view", 475_000 * HOUR, 0, visitor=n % 700 + 1, visit=n + 1, visit_number=1)
+        for n in range(6_000)
     ]
     path = str(folder / "large.parquet")
     pq.write_table(archive.table_of(events), path)

@@ -91,7 +91,9 @@ def test_bytes_do_not_tell_how_a_state_came_about(measure, states, data):
     whole = measure.zero()
     for state in some:
         whole = measure.merge(whole, state)
-    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(measure, [whole])
+    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(
+        measure, [whole]
+    )
 
 
 @kinds
@@ -131,7 +133,9 @@ def test_a_set_has_one_form_at_the_bound(size):
     merged = measure.merge_columns([(measure.column_of([half]), np.array([0])) for half in halves], 1)
     assert len(whole) == size
     assert bool(merged.large) == (size > LARGE)
-    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(measure, [whole])
+    assert encode(Cells({"hour": Key.of_integers(np.arange(1))}, {"m": merged}, 1), [measure]) == bytes_of(
+        measure, [whole]
+    )
 
 
 @given(lists)
