@@ -18,7 +18,7 @@ run: $(RUN_READY) ## everything on this machine; PORT, HOST, DATA_DIR, DEMO=0 ch
 	@exec $(BIN)/python manage.py serve --stop-with-parent
 
 test: $(DEV_READY) ## the test suite, embedded parts only; ARGS="-k name"
-	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(DEV_READY) ## format, lint, types, migrations, settings, import directions
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What is counted: dimensions, measures, rollups, metrics. Adding a metric is one line here."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,4 +106,14 @@ def rollup_for(dimensions: Sequence[str]) -> Rollup | None:
     return min(holding, key=lambda rollup: len(rollup.by), default=None)
 
 
+def declaration_of(rollups: Sequence[Rollup]) -> str:
+    """A digest of all that decides what states mean: rows and buffers of another one do not count for this one."""
+    said = [
+        [r.name, *r.by, *([type(m).__name__, m.name, m.field, m.where and m.where.sql()] for m in r.measures)]
+        for r in rollups
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+
+
+DECLARATION = declaration_of(ROLLUPS)
 _BY_NAME = {rollup.name: rollup for rollup in ROLLUPS}

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from aggregations.event import Event
 from aggregations.fields import INTEGER_FIELDS
+from batch import ledger
 from batch.models import ArchiveFile
 from events.log import Chunk, EventLog, Position
 
@@ -64,14 +66,22 @@ def tables(chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
 def add_range(log: EventLog, epoch: int, after: Position, until: Position) -> list[ArchiveFile]:
     """Write the events of a log range as the files of `epoch`, one for each hub. Idempotent.
 
-    A file is written beside its place, synced and renamed, so that a crash leaves no half file.
+    A file is written beside its place, synced and renamed, so that a crash leaves no half file. Raises Fenced, and adds
+    nothing, where the epoch has been published meanwhile: its files may have been joined and deleted by now.
     """
+    written = _write_range(log, epoch, after, until)
+    with transaction.atomic():
+        ledger.refuse_published(epoch)
+        return [_record(file) for file in written]
+
+
+def _write_range(log: EventLog, epoch: int, after: Position, until: Position) -> list[ArchiveFile]:
     found = [table for table in tables(log.read(after, until)) if table.num_rows]
     if not found:
         return []
     joined = pa.concat_tables(found).combine_chunks()
     return [
-        _add_file(hub, epoch, joined.filter(pc.equal(joined["hub"], hub)), f"{epoch:010d}.parquet")
+        _write_file(hub, epoch, joined.filter(pc.equal(joined["hub"], hub)), f"{epoch:010d}.parquet")
         for hub in sorted(pc.unique(joined["hub"]).to_pylist())
     ]
 
@@ -97,7 +107,8 @@ def paths(files: Iterable[ArchiveFile]) -> list[str]:
 def compact(epoch: int) -> int:
     """Join each hub's files that no compaction has joined into one, visible from `epoch` on; returns how many went in.
 
-    The joined files are retired at `epoch` and stay on disk for the readers of earlier epochs.
+    The joined files are retired at `epoch` and stay on disk for the readers of earlier epochs. Raises Fenced where the
+    epoch has been published meanwhile.
     """
     loose = visible(epoch).exclude(path__contains="/joined-")
     joined_count = 0
@@ -106,8 +117,11 @@ def compact(epoch: int) -> int:
         if len(files) < 2:
             continue
         table = pa.concat_tables([pq.read_table(path, schema=SCHEMA) for path in paths(files)])
-        _add_file(hub, epoch, table, f"joined-{epoch:010d}.parquet")
-        ArchiveFile.objects.filter(pk__in=[file.pk for file in files]).update(retired_epoch=epoch)
+        joined = _write_file(hub, epoch, table, f"joined-{epoch:010d}.parquet")
+        with transaction.atomic():
+            ledger.refuse_published(epoch)
+            _record(joined)
+            ArchiveFile.objects.filter(pk__in=[file.pk for file in files]).update(retired_epoch=epoch)
         joined_count += len(files)
     return joined_count
 
@@ -129,11 +143,19 @@ def restore(log: EventLog, epoch: int, cuts: Sequence[Position]) -> int:
     if all(Path(path).exists() for path in paths(visible(epoch))):
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
-    ArchiveFile.objects.all().delete()
-    return sum(len(add_range(log, number, cuts[number - 1], cuts[number])) for number in range(1, len(cuts)))
+    written = [
+        file for number in range(1, len(cuts)) for file in _write_range(log, number, cuts[number - 1], cuts[number])
+    ]
+    with transaction.atomic():
+        lost = [path for path in paths(ArchiveFile.objects.all()) if path not in set(paths(written))]
+        ArchiveFile.objects.all().delete()
+        ArchiveFile.objects.bulk_create(written)
+    for path in lost:
+        Path(path).unlink(missing_ok=True)
+    return len(written)
 
 
-def _add_file(hub: str, epoch: int, table: pa.Table, name: str) -> ArchiveFile:
+def _write_file(hub: str, epoch: int, table: pa.Table, name: str) -> ArchiveFile:
     table = table.sort_by([("occurred_at", "ascending"), ("id", "ascending")])
     path = Path(hub) / name
     target = settings.ARCHIVE_DIR / path
@@ -147,14 +169,19 @@ def _add_file(hub: str, epoch: int, table: pa.Table, name: str) -> ArchiveFile:
     finally:
         beside.unlink(missing_ok=True)
     bounds = pc.min_max(table["occurred_at"]).as_py()
-    return ArchiveFile.objects.update_or_create(
+    return ArchiveFile(
         path=str(path),
-        defaults={
-            "hub": hub,
-            "added_epoch": epoch,
-            "first_at": bounds["min"],
-            "last_at": bounds["max"],
-            "event_count": table.num_rows,
-            "byte_count": target.stat().st_size,
-        },
-    )[0]
+        hub=hub,
+        added_epoch=epoch,
+        first_at=bounds["min"],
+        last_at=bounds["max"],
+        event_count=table.num_rows,
+        byte_count=target.stat().st_size,
+    )
+
+
+def _record(file: ArchiveFile) -> ArchiveFile:
+    """Enter a file that was written. Where its path is entered already, its retirement stays."""
+    names = ("hub", "added_epoch", "first_at", "last_at", "event_count", "byte_count")
+    values = {name: getattr(file, name) for name in names}
+    return ArchiveFile.objects.update_or_create(path=file.path, defaults=values)[0]

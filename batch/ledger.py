@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from batch.models import Run
-from events.cuts import mark_published
+from events.cuts import mark_published, published_cut
 
 LEASE = timedelta(seconds=60)
 """How long a run that says nothing keeps its claim."""
@@ -40,6 +40,13 @@ def report(run: Run, step: str) -> None:
         raise Fenced(f"Run {run.pk} of epoch {run.epoch} was too slow: a newer run has claimed the epoch.")
 
 
+def refuse_published(epoch: int) -> None:
+    """Raises Fenced where an epoch has been published: what is still done for it comes too late."""
+    published = published_cut()
+    if published and published.epoch >= epoch:
+        raise Fenced(f"Epoch {epoch} has been published by another run.")
+
+
 def publish(run: Run) -> None:
     """Publish the epoch in the ledger, once. Raises Fenced where a newer claim has it."""
     with transaction.atomic():
@@ -63,6 +70,6 @@ def last_epoch_from_raw_events() -> int:
 
 
 def last_daily_at() -> datetime | None:
-    """When the newest run from the raw events was published; None before the first."""
+    """When the newest published run from the raw events began; None before the first."""
     runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
-    return runs.order_by("-epoch").values_list("published_at", flat=True).first()
+    return runs.order_by("-epoch").values_list("claimed_at", flat=True).first()

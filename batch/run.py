@@ -1,18 +1,21 @@
 """One batch run: folds the log range of an epoch, audits the frozen buffer, writes rows, publishes.
 
-Every step can be repeated: files, rows and records of an epoch are a function of the log range alone, so a run that
-died is done again from its start, and a run that lost its claim writes nothing that the winner would not write.
+Every step can be repeated: the files and hours of an epoch are a function of the log range alone, and its days and
+months of those and of the hub's zone. So a run that died is done again from its start, and a run that lost its claim
+writes nothing that the winner would not write.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.utils import timezone
 
-from aggregations.buckets import MONTH, buckets_of, instant_ms, moment_of
+from aggregations.buckets import MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import Cells, encode
 from aggregations.rollups import HOUR_MS, ROLLUPS
 from batch import archive, ledger, restatements
@@ -20,8 +23,8 @@ from batch.cover import Hours, joined
 from batch.engine import engine
 from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
-from batch.view_store import DAY, ViewRow, view_store
-from events.cuts import cut_position
+from batch.view_store import DAY, HOUR, ViewRow, view_store
+from events.cuts import cut_position, published_cut
 from events.log import event_log
 from events.models import Hub
 
@@ -85,10 +88,16 @@ class _Work:
         self._store, self._engine, self._log = view_store(), engine(), event_log()
         self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
+        last_cut = published_cut()
+        self._closed_at_last_cut = instant_ms(last_cut.cut_at) // HOUR_MS if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
+        if not self._store.is_sealed(self._epoch - 1):
+            # The view store was emptied, or its rows are of another declaration: merging with what it holds would be wrong.
+            self._run.kind = Run.REBUILD
+            self._run.save(update_fields=["kind"])
         self._say("archive")
-        if self._run.kind == Run.REBUILD:
+        if self._run.kind != Run.HOURLY:
             archive.restore(self._log, self._epoch - 1, [cut_position(n) for n in range(self._epoch)])
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
@@ -124,22 +133,24 @@ class _Work:
         self._record_audit(compared, mismatches, digest.hexdigest())
 
     def _record_audit(self, compared: int, mismatches: list[tuple[str, str, bytes, bytes]], digest: str) -> None:
-        audit, is_new = Audit.objects.get_or_create(
-            epoch=self._epoch,
-            defaults={
-                "audited_at": timezone.now(),
-                "compared": compared,
-                "mismatch_count": len(mismatches),
-                "digest": digest,
-            },
-        )
+        with transaction.atomic():
+            audit, is_new = Audit.objects.get_or_create(
+                epoch=self._epoch,
+                defaults={
+                    "audited_at": timezone.now(),
+                    "compared": compared,
+                    "mismatch_count": len(mismatches),
+                    "digest": digest,
+                },
+            )
+            if is_new:
+                Mismatch.objects.bulk_create(
+                    Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
+                    for hub, rollup, buffer, batch in mismatches
+                )
         if is_new and mismatches:
             logger.error(
                 "Audit of epoch %d: %d of %d states differ; batch wins.", self._epoch, len(mismatches), compared
-            )
-            Mismatch.objects.bulk_create(
-                Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
-                for hub, rollup, buffer, batch in mismatches
             )
 
     def _recompute_touched(self) -> None:
@@ -152,19 +163,27 @@ class _Work:
             touched.setdefault(hub, set()).add(int(start))
         for number, (hub, hours) in enumerate(sorted(touched.items())):
             self._progress("recompute", number, len(touched))
-            for ranges in _limited(joined((hour, hour + 1) for hour in hours)):
-                self._recompute(hub, ranges)
+            runs = list(_limited(hours, self._zone(hub)))
+            for ranges in runs:
+                self._recompute(hub, ranges, is_last=ranges is runs[-1])
 
     def _recompute_everything(self) -> None:
         """Fold everything again, hub by hub in windows of whole months; windows that are done stay done."""
         windows = list(self._windows())
+        last = dict(windows)
         done = set(RebuiltWindow.objects.filter(epoch=self._epoch).values_list("hub", "start"))
         for number, (hub, window) in enumerate(windows):
             self._progress("rebuild", number, len(windows))
-            if (hub, window[0]) not in done:
-                self._recompute(hub, [window])
+            if (hub, window[0]) not in done or not self._is_written(hub, window):
+                self._recompute(hub, [window], is_last=window == last[hub])
                 RebuiltWindow.objects.get_or_create(epoch=self._epoch, hub=hub, start=window[0])
         self._progress("rebuild", len(windows), len(windows))
+
+    def _is_written(self, hub: str, window: Hours) -> bool:
+        """False where the view store was emptied since a window was written."""
+        return any(
+            found.version == self._epoch for found in self._store.addresses(hub, "hub", HOUR, *window, self._epoch)
+        )
 
     def _windows(self) -> Iterator[tuple[str, Hours]]:
         bounds: dict[str, list[int]] = {}
@@ -180,10 +199,14 @@ class _Work:
                 some = months[first : first + wanted]
                 yield hub, (some[0][0], some[-1][1])
 
-    def _recompute(self, hub: str, ranges: list[Hours]) -> None:
+    def _recompute(self, hub: str, ranges: list[Hours], is_last: bool) -> None:
+        """Fold ranges of whole days and months of touched hours again.
+
+        With a hub's last ranges come the rows of what has closed lately and was not touched: a row is written once.
+        """
         spans = [(start * HOUR_MS, end * HOUR_MS) for start, end in ranges]
         files = archive.visible(self._epoch, hub, spans[0][0], spans[-1][1])
-        also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6)
+        also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6) if is_last else ()
         with self._engine.window(archive.paths(files), spans) as window:
             for rollup in ROLLUPS:
                 if hub in (folded := window.fold(rollup)):
@@ -192,10 +215,10 @@ class _Work:
 
     def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
         written = list(rows)
-        reason = Restatement.LATE if self._run.kind == Run.HOURLY else Restatement.CORRECTED
+        reason = Restatement.CORRECTED if self._run.kind == Run.REBUILD else Restatement.LATE
         for row in written:
             if row.rollup == "hub" and row.grain == DAY:
-                restatements.record(self._store, self._zone(hub), self._epoch, row, reason)
+                restatements.record(self._store, self._zone(hub), self._epoch, row, reason, self._closed_at_last_cut)
         self._run.row_count += self._store.write(self._epoch, written)
 
     def _writer(self, hub: str) -> RowWriter:
@@ -208,7 +231,17 @@ class _Work:
         ledger.report(self._run, step)
 
 
-def _limited(ranges: list[Hours], at_once: int = 400) -> Iterator[list[Hours]]:
-    """Ranges in runs, so that one statement does not name thousands."""
-    for first in range(0, len(ranges), at_once):
-        yield ranges[first : first + at_once]
+def _limited(hours: Iterable[int], zone: ZoneInfo, at_once: int = 400) -> Iterator[list[Hours]]:
+    """Ranges of hours in runs of whole months, so that one statement does not name thousands.
+
+    A month is never cut: the row of a month, or of a day, holds what one run has found.
+    """
+    run: list[Hours] = []
+    for _, month in groupby(sorted(hours), key=lambda hour: bucket_of(MONTH, hour, zone)):
+        ranges = joined((hour, hour + 1) for hour in month)
+        if run and len(run) + len(ranges) > at_once:
+            yield run
+            run = []
+        run += ranges
+    if run:
+        yield run

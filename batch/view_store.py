@@ -62,11 +62,15 @@ class ViewStore(ABC):
 
     @abstractmethod
     def seal(self, version: int) -> None:
-        """Record that every row of `version` is written. Idempotent."""
+        """Record that every row of `version` is written, under the declaration that is in force. Idempotent."""
 
     @abstractmethod
     def is_sealed(self, version: int) -> bool:
-        """True where `version` was sealed in this very store: an emptied store answers False."""
+        """True where `version` was sealed in this very store and under the declaration that is in force.
+
+        An emptied store answers False, and so does every store after a measure was added: its rows lack the measure.
+        Version 0, which has no rows, is always sealed.
+        """
 
     @abstractmethod
     def clean_up(self, version: int) -> int:

@@ -1,47 +1,78 @@
-"""`python -m bench`: prints one JSON object of figures, each beside its limit measured in the same run."""
+"""`python -m bench`: prints one JSON object of figures, each beside its limit measured in the same run.
+
+A scenario runs in a process of its own, on a DATA_DIR of its own, and leaves no process behind. Figures of two runs can
+be compared by their ratio; values alone only where the machine was equally idle.
+"""
 
 import argparse
-import cProfile
 import json
 import os
-import pstats
+import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from statsproject.supervisor import MARK, end_orphans
+
+SCENARIOS = ("commits", "collecting", "visible", "hour", "history", "distinct", "start")
+"""Each is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
+
+HERE = Path(__file__).resolve().parent
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", action="append", help="run this one only; may be repeated")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=SCENARIOS, help=", ".join(SCENARIOS))
     parser.add_argument("--profile", action="store_true", help="print where the time goes, to stderr")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: small, and its figures mean nothing")
+    parser.add_argument("--with-install", action="store_true", help="start: measure the installation too")
     options = parser.parse_args()
-    # On the disk of the project: a benchmark in a memory file system would measure no fsync.
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=Path(__file__).parent) as data_dir:
-        os.environ["DATA_DIR"] = data_dir
-        os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
-        figures = run(options.only, is_profiled=options.profile)
+    flags = [flag for flag in ("profile", "quick", "with_install") if getattr(options, flag)]
+    figures: dict[str, dict] = {}
+    failed = []
+    for name in options.only or SCENARIOS:
+        print(f"{name} (load average {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
+        found = run(name, flags)
+        figures |= found or {}
+        failed += [] if found else [name]
     json.dump(figures, sys.stdout, indent=2)
     print()
+    if failed:
+        sys.exit(f"No figures of {', '.join(failed)}; the reason stands above.")
 
 
-def run(only: list[str] | None, is_profiled: bool) -> dict[str, dict]:
-    """The figures of the benchmarks named by `only`, of all where it is None. Exits on an unknown name."""
-    import django
+def run(name: str, flags: list[str]) -> dict[str, dict] | None:
+    """The figures of one scenario, run in its own process; None where it failed."""
+    # On the disk of the project: a benchmark in a memory file system would measure no fsync.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE, ignore_cleanup_errors=True) as data_dir:
+        environment = os.environ | {
+            "DATA_DIR": data_dir,
+            "DJANGO_SETTINGS_MODULE": "statsproject.settings",
+            "DEMO": "0",
+            "HOST": "127.0.0.1",
+            "PORT": str(free_port()),
+            "LOG_LEVEL": "ERROR",
+            MARK: data_dir,
+        }
+        for foreign in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "TRUSTED_PROXIES"):
+            environment.pop(foreign, None)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", "bench.scenario", name, *flags],
+                env=environment,
+                stdout=subprocess.PIPE,
+                check=False,
+            )
+        finally:
+            end_orphans(data_dir)
+    return json.loads(done.stdout) if done.returncode == 0 else None
 
-    django.setup()
-    from bench.figures import FIGURES
 
-    by_name = {measure.__name__: measure for measure in FIGURES}
-    if unknown := set(only or ()) - set(by_name):
-        sys.exit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(by_name)}.")
-    figures = {}
-    for name in only or by_name:
-        print(name, file=sys.stderr)
-        profile = cProfile.Profile()
-        figures[name] = profile.runcall(by_name[name]) if is_profiled else by_name[name]()
-        if is_profiled:
-            pstats.Stats(profile, stream=sys.stderr).sort_stats("cumulative").print_stats(25)
-    return figures
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -1,24 +1,70 @@
-"""The benchmarks: one literal list of functions, each of which measures a figure and its limit in the same run."""
+"""Figures: what was measured, beside the limit measured in the same run and what is aimed at."""
 
-import os
+import sys
 import time
-from collections.abc import Callable
-
-from django.conf import settings
-from django.db import connections
-
-Figure = dict[str, float | str | None]
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 
-def figure(value: float, unit: str, limit: float, target: str) -> Figure:
-    """A measured value beside the best that this machine could do, and what is aimed at."""
-    return {
-        "value": round(value, 2),
-        "unit": unit,
-        "limit": round(limit, 2),
-        "ratio": round(value / limit, 3),
-        "target": target,
-    }
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value beside the best that this machine could do. `ratio` is value / limit; `met` is None where nothing is aimed at."""
+
+    value: float
+    unit: str
+    limit: float
+    limit_of: str
+    ratio: float
+    target: str | None
+    met: bool | None
+
+
+Figures = dict[str, Figure]
+
+
+def at_least(target: float | None, value: float, unit: str, limit: float, limit_of: str) -> Figure:
+    """A figure of which more is better."""
+    met = None if target is None else value >= target
+    return _figure(value, unit, limit, limit_of, None if target is None else f">= {target:g}", met)
+
+
+def at_most(target: float | None, value: float, unit: str, limit: float, limit_of: str) -> Figure:
+    """A figure of which less is better."""
+    met = None if target is None else value <= target
+    return _figure(value, unit, limit, limit_of, None if target is None else f"<= {target:g}", met)
+
+
+def _figure(value: float, unit: str, limit: float, limit_of: str, target: str | None, met: bool | None) -> Figure:
+    return Figure(_rounded(value), unit, _rounded(limit), limit_of, _rounded(value / limit), target, met)
+
+
+def _rounded(number: float) -> float:
+    """Four significant digits, and no fraction from a thousand up."""
+    return round(number) if abs(number) >= 1_000 else float(f"{number:.4g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a scenario is run. `is_quick` lowers the scale to a smoke test, whose figures mean nothing."""
+
+    is_quick: bool = False
+    is_profiled: bool = False
+    with_install: bool = False
+
+    def scaled(self, size: int, quick: int) -> int:
+        """`size`, or `quick` in a smoke test."""
+        return quick if self.is_quick else size
+
+
+def as_json(figures: Figures, options: Options) -> dict[str, dict]:
+    """Figures as JSON values. Those of a smoke test meet nothing and miss nothing."""
+    unmet = {"met": None} if options.is_quick else {}
+    return {name: asdict(figure) | unmet for name, figure in figures.items()}
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def per_second(act: Callable[[], object], seconds: float = 1.0) -> float:
@@ -30,21 +76,14 @@ def per_second(act: Callable[[], object], seconds: float = 1.0) -> float:
     return calls / passed
 
 
-def durable_commits() -> Figure:
-    """Commits of 4 KiB in the log's database (WAL, synchronous FULL); limit: fdatasync of as much in a plain file."""
-    page = os.urandom(4096)
-    with open(settings.DATA_DIR / "plain", "ab", buffering=0) as file:
-
-        def sync() -> None:
-            file.write(page)
-            os.fdatasync(file.fileno())
-
-        limit = per_second(sync)
-    with connections["log"].cursor() as cursor:
-        cursor.execute("CREATE TABLE commits (payload BLOB)")
-        value = per_second(lambda: cursor.execute("INSERT INTO commits VALUES (%s)", [page]))
-        cursor.execute("DROP TABLE commits")
-    return figure(value, "commits/s", limit, "ratio 0.3 or more: SQLite adds no second sync to a group commit")
+def seconds_of(act: Callable[[], object]) -> float:
+    """How long one call takes."""
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
 
 
-FIGURES: list[Callable[[], Figure]] = [durable_commits]
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value below or at which `part` of the values lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -int(-part * len(ordered) // 1) - 1))]

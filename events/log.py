@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -135,7 +136,8 @@ class EventLog(ABC):
 @cache
 def event_log() -> EventLog:
     """The log that settings name. Raises ImportError, TypeError for a wrong backend or option, at start."""
-    return import_string(settings.EVENT_LOG["BACKEND"])(**settings.EVENT_LOG["OPTIONS"])
+    chosen: dict[str, Any] = settings.EVENT_LOG
+    return import_string(chosen["BACKEND"])(**chosen["OPTIONS"])
 
 
 def at_or_before(first: Position, second: Position) -> bool:

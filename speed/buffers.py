@@ -15,10 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import redis
 from django.conf import settings
+from redis.commands.core import Script
 
+from aggregations.rollups import DECLARATION
 from events.log import Position
 
 COMPACT_AT = 16
@@ -27,7 +30,8 @@ COMPACT_AT = 16
 Entry = tuple[str, str, bytes]
 """Hub, rollup and the bytes of their cells."""
 
-PREFIX = "affluence:"
+PREFIX = f"affluence:{DECLARATION}:"
+"""Buffers of another declaration are not seen: after a measure was added, recovery folds the log anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,15 @@ def client() -> redis.Redis:
 
 def pipeline() -> Pipeline | None:
     """The state of the buffers; None where Redis holds none (new or wiped). Raises redis.RedisError."""
-    return _pipeline(client().hgetall(f"{PREFIX}pipeline"))
+    return _pipeline(cast(dict[bytes, bytes], client().hgetall(f"{PREFIX}pipeline")))
 
 
 def snapshot(hub: str, rollups: Sequence[str]) -> Snapshot | None:
     """The pipeline and a hub's entries, in one script; None where Redis holds none. Raises redis.RedisError."""
     answer = _run("snapshot", [], [PREFIX, hub, *rollups])
-    flat = answer[0]
+    flat: list[bytes] = answer[0]
     state = _pipeline(dict(zip(flat[::2], flat[1::2], strict=True)))
-    return state and Snapshot(state, dict(zip(rollups, answer[1], strict=True)))
+    return None if state is None else Snapshot(state, dict(zip(rollups, answer[1], strict=True)))
 
 
 def apply(epoch: int, mark: Position, next_mark: Position, entries: Iterable[Entry]) -> list[tuple[str, str]] | None:
@@ -78,13 +82,13 @@ def apply(epoch: int, mark: Position, next_mark: Position, entries: Iterable[Ent
     arguments: list[str | bytes] = [PREFIX, str(epoch), position_text(mark), position_text(next_mark), str(COMPACT_AT)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
-    answer = _run("apply", [], arguments)
-    return None if answer is None else [tuple(name.decode().split(":")) for name in answer]  # type: ignore[misc]
+    answer: list[bytes] | None = _run("apply", [], arguments)
+    return None if answer is None else [_hub_and_rollup(name) for name in answer]
 
 
 def entries_of(epoch: int, hub: str, rollup: str) -> list[bytes]:
     """All entries of one list."""
-    return client().lrange(f"{PREFIX}buffer:{epoch}:{hub}:{rollup}", 0, -1)
+    return cast(list[bytes], client().lrange(f"{PREFIX}buffer:{epoch}:{hub}:{rollup}", 0, -1))
 
 
 def compact(epoch: int, hub: str, rollup: str, entries: Sequence[bytes], merged: bytes) -> bool:
@@ -94,47 +98,64 @@ def compact(epoch: int, hub: str, rollup: str, entries: Sequence[bytes], merged:
     return bool(_run("compact", [], [PREFIX, key, str(len(entries)), digest, merged]))
 
 
-def swap() -> tuple[int, Position]:
+def swap() -> tuple[int, Position] | None:
     """Freeze the active buffer and open the next; returns the frozen epoch and its cut.
 
     Where a frozen buffer still waits, nothing changes and that one is returned: the active buffer keeps growing.
-    Raises RuntimeError where Redis holds no buffers (recovery comes first).
+    None where Redis holds no buffers: recovery comes first.
     """
-    answer = _run("swap", [], [PREFIX])
-    if answer is None:
-        raise RuntimeError("Redis holds no buffers; recover them from the log before a swap.")
-    return int(answer[0]), json.loads(answer[1])
+    answer: list[bytes] | None = _run("swap", [], [PREFIX])
+    return None if answer is None else (int(answer[0]), json.loads(answer[1]))
 
 
-def retire(epoch: int) -> bool:
-    """Flip the published epoch and drop the frozen buffer, in one script. True where that is so afterwards."""
-    return bool(_run("retire", [], [PREFIX, str(epoch)]))
+def retire(epoch: int, cut: Position) -> bool:
+    """Flip the published epoch and drop the frozen buffer, in one script. True where that is so afterwards.
+
+    A frozen buffer of the epoch that ends elsewhere than at `cut`, the recorded one, stays: rows that end at the cut
+    cannot take its place. Recovery mends that.
+    """
+    return bool(_run("retire", [], [PREFIX, str(epoch), position_text(cut)]))
 
 
-def install(state: Pipeline, entries: Iterable[Entry]) -> None:
-    """Replace everything by `state`, an empty active buffer, and `entries` in the frozen one."""
-    arguments: list[str | bytes] = [
-        PREFIX,
-        str(state.published),
-        str(state.active),
-        position_text(state.mark),
-        "" if state.frozen is None else str(state.frozen),
-        "" if state.cut is None else position_text(state.cut),
-    ]
+def install(state: Pipeline, entries: Iterable[Entry], instead_of: Pipeline | None) -> bool:
+    """Replace everything by `state`, an empty active buffer, and `entries` in the frozen one.
+
+    False, and nothing changed, where the pipeline is no longer `instead_of` (None: where Redis holds some again).
+    """
+    arguments: list[str | bytes] = [PREFIX, *_texts(instead_of), *_texts(state)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
-    _run("install", [], arguments)
+    return bool(_run("install", [], arguments))
 
 
-def frozen_names(epoch: int) -> list[tuple[str, str]]:
-    """The (hub, rollup) pairs that a buffer holds, sorted."""
-    names = client().smembers(f"{PREFIX}names:{epoch}")
-    return sorted(tuple(name.decode().split(":")) for name in names)  # type: ignore[misc]
+def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
+    """The (hub, rollup) pairs that the frozen buffer holds, sorted; None where it is not `epoch` that is frozen."""
+    with client().pipeline(transaction=True) as together:
+        together.hget(f"{PREFIX}pipeline", "frozen")
+        together.smembers(f"{PREFIX}names:{epoch}")
+        frozen, names = together.execute()
+    if frozen != str(epoch).encode():
+        return None
+    return sorted(_hub_and_rollup(name) for name in names)
 
 
 def position_text(position: Position) -> str:
     """The one text of a position: equal positions have equal texts."""
     return json.dumps(position, sort_keys=True, separators=(",", ":"))
+
+
+def _texts(state: Pipeline | None) -> list[str]:
+    """The fields of a pipeline as Redis holds them; empty texts for none."""
+    if state is None:
+        return [""] * 5
+    frozen = "" if state.frozen is None else str(state.frozen)
+    cut = "" if state.cut is None else position_text(state.cut)
+    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut]
+
+
+def _hub_and_rollup(name: bytes) -> tuple[str, str]:
+    hub, rollup = name.decode().split(":")
+    return hub, rollup
 
 
 def _pipeline(fields: dict[bytes, bytes]) -> Pipeline | None:
@@ -151,9 +172,9 @@ def _pipeline(fields: dict[bytes, bytes]) -> Pipeline | None:
 
 
 @cache
-def _script(name: str):  # noqa: ANN202 (redis gives its scripts no public type)
+def _script(name: str) -> Script:
     return client().register_script((Path(__file__).parent / "scripts" / f"{name}.lua").read_text())
 
 
-def _run(name: str, keys: Sequence[str], arguments: Sequence[str | bytes]):  # noqa: ANN202
+def _run(name: str, keys: Sequence[str], arguments: Sequence[str | bytes]) -> Any:
     return _script(name)(keys=keys, args=arguments)

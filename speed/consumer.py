@@ -1,8 +1,10 @@
 """The consumer: reads the log after the buffer's mark, folds, applies. Messages only wake it; they carry no data."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
+from aggregations.cells import DamagedCells
 from events.catalogue import learn
 from events.log import EventLog, Position, event_log
 from speed import buffers, folding, recovery
@@ -27,8 +29,19 @@ def apply_new(log: EventLog | None = None, until: Position | None = None) -> int
             logger.info("Somebody else moved the buffers on from %s; starting again there.", state)
             return applied + apply_new(log, until)
         applied += sum(len(chunk.events) for chunk in batch)
-        for hub, rollup in long_lists:
-            found = buffers.entries_of(state.active, hub, rollup)
-            buffers.compact(state.active, hub, rollup, found, folding.merged(rollup, found))
         state = replace(state, mark=next_mark)
+        try:
+            _compact(state.active, long_lists)
+        except DamagedCells:
+            logger.exception("The active buffer is damaged; it is built again from the log.")
+            recovery.rebuild(log, state)
+            return applied + apply_new(log, until)
     return applied
+
+
+def _compact(epoch: int, long_lists: Iterable[tuple[str, str]]) -> None:
+    """Merge long lists. One that is gone meanwhile (retired, wiped) stays gone."""
+    for hub, rollup in long_lists:
+        found = buffers.entries_of(epoch, hub, rollup)
+        if found:
+            buffers.compact(epoch, hub, rollup, found, folding.merged(rollup, found))

@@ -2,59 +2,65 @@
 
 import logging
 
-from events.cuts import cut_position, published_cut, waiting_cut
-from events.log import EventLog, Position, at_or_before
+from events.cuts import published_cut, waiting_cut
+from events.log import EventLog, LogGap, Position, at_or_before
+from events.models import Cut
 from speed import buffers, folding
 
 logger = logging.getLogger(__name__)
 
 
 def ensure(log: EventLog) -> buffers.Pipeline:
-    """The state of the buffers, after mending what does not agree with the ledger. Idempotent."""
-    published = published_cut()
-    waiting = waiting_cut()
-    published_epoch = published.epoch if published else 0
-    state = buffers.pipeline()
-    if state and state.frozen == published_epoch and state.cut == cut_position(published_epoch):
-        buffers.retire(published_epoch)
+    """The state of the buffers, after mending what does not agree with the ledger. Idempotent.
+
+    Others may swap, publish and retire between the reading of buffers and ledger, so the buffers are replaced only
+    where they still are as they were found; else all of it is read again. Raises LogGap for a log that lost its end.
+    """
+    while True:
         state = buffers.pipeline()
-    if state and agrees(state, published_epoch, waiting and (waiting.epoch, waiting.position), log.head()):
-        return state
-    logger.warning("The buffers (%s) do not agree with the ledger; they are built again from the log.", state)
-    return rebuild(log)
+        published, waiting = published_cut(), waiting_cut()
+        if state and published and (state.frozen, state.cut) == (published.epoch, published.position):
+            buffers.retire(published.epoch, published.position)
+        elif state and agrees(state, published, waiting, log.head()):
+            return state
+        else:
+            rebuild(log, state)
 
 
-def agrees(
-    state: buffers.Pipeline, published: int, waiting: tuple[int, Position] | None, head: Position
-) -> bool:
+def agrees(state: buffers.Pipeline, published: Cut | None, waiting: Cut | None, head: Position) -> bool:
     """True where the buffers can have come from the ledger's cuts and the log as they are.
 
     A frozen buffer whose cut is not recorded yet agrees: the swap came first, the record follows.
     """
-    if state.published != published or not at_or_before(state.mark, head):
+    epoch, start = (published.epoch, published.position) if published else (0, {})
+    if state.published != epoch or not at_or_before(start, state.mark) or not at_or_before(state.mark, head):
         return False
     if state.frozen is None:
-        return waiting is None and state.active == published + 1
-    if state.frozen != published + 1 or state.active != published + 2:
+        return waiting is None and state.active == epoch + 1
+    if state.frozen != epoch + 1 or state.active != epoch + 2:
         return False
-    return waiting is None or (state.frozen, state.cut) == waiting
+    return waiting is None or (state.frozen, state.cut) == (waiting.epoch, waiting.position)
 
 
-def rebuild(log: EventLog) -> buffers.Pipeline:
+def rebuild(log: EventLog, found: buffers.Pipeline | None) -> bool:
     """Build the buffers again from cuts and log: the frozen one of a waiting cut at once, the active one empty.
 
-    The active buffer's mark is the last cut; the consumer goes on from there.
+    The active buffer's mark is the last cut; the consumer goes on from there. False, and nothing changed, where the
+    buffers are no longer as they were `found`. Raises LogGap where the log ends before a recorded cut.
     """
     published, waiting = published_cut(), waiting_cut()
     epoch = published.epoch if published else 0
     start: Position = published.position if published else {}
+    if waiting and waiting.epoch != epoch + 1:
+        return False
+    end = waiting.position if waiting else start
+    if not at_or_before(end, log.head()):
+        raise LogGap(f"The log ends at {log.head()}, before the recorded cut {end}; restore the log before reading on.")
+    logger.warning("The buffers (%s) do not agree with the ledger; they are built again from the log.", found)
     if waiting is None:
-        state = buffers.Pipeline(published=epoch, active=epoch + 1, mark=start, frozen=None, cut=None)
-        buffers.install(state, [])
-        return state
+        return buffers.install(buffers.Pipeline(epoch, epoch + 1, start, None, None), [], found)
     state = buffers.Pipeline(epoch, epoch + 2, waiting.position, waiting.epoch, waiting.position)
-    buffers.install(state, _folded(log, start, waiting.position))
-    return state
+    return buffers.install(state, _folded(log, start, waiting.position), found)
 
 
 def _folded(log: EventLog, after: Position, until: Position) -> list[buffers.Entry]:

@@ -27,7 +27,13 @@ from views_layer.seam import Moment
 
 HUB_ROLLUP = rollup_named("hub")
 BOUNDS = [measure for measure in HUB_ROLLUP.measures if measure.name in ("first_at", "last_at")]
-GRAINS = {None: (MONTH, DAY, HOUR), "hour": (HOUR,), "day": (DAY, HOUR), "week": (DAY, HOUR), "month": (MONTH, DAY, HOUR)}
+GRAINS = {
+    None: (MONTH, DAY, HOUR),
+    "hour": (HOUR,),
+    "day": (DAY, HOUR),
+    "week": (DAY, HOUR),
+    "month": (MONTH, DAY, HOUR),
+}
 UNITS_MS = (HOUR_MS, 900_000, 60_000, 1_000)
 
 _merged_rows = MergedRows()
@@ -35,13 +41,17 @@ _merged_rows = MergedRows()
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The cells of a question: keys `bucket` (index of `bounds`) and the dimensions of `by`."""
+    """The cells of a question: keys `bucket` (index of `bounds`) and the dimensions of `by`.
+
+    `is_provisional`: some events of the range wait for their batch run, so that an audit may still correct them.
+    """
 
     cells: Cells
     measures: list[Measure]
     bounds: list[int]
     is_raw: bool
     used_buffers: bool
+    is_provisional: bool
 
 
 def rollups_for(question: Question) -> list[Rollup]:
@@ -59,7 +69,7 @@ def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
     if rollup is None or not moment.has_rows:
         spans = [(question.start, question.end)]
         part = _raw_part(hub, question, moment, spans, bounds, measures)
-        return Gathered(regroup([part], measures), measures, bounds, True, False)
+        return Gathered(regroup([part], measures), measures, bounds, True, False, False)
     reader = _Reader(hub, question, moment, rollup, measures, bounds)
     return reader.gathered()
 
@@ -97,13 +107,14 @@ class _Reader:
         ranges, cut_hours = self._hours()
         ranges_of_bucket, spans = self._resolved(ranges, cut_hours)
         parts = [self._rows(ranges_of_bucket)]
-        buffered = self._moment.cells.get(self._rollup.name, [])
-        parts += [self._buffer_part(cells, ranges_of_bucket) for cells in buffered]
+        buffered = [self._buffer_part(c, ranges_of_bucket) for c in self._moment.cells.get(self._rollup.name, [])]
+        parts += buffered
+        is_provisional = any(mask is not None and mask.any() for _, _, mask in buffered)
         if spans:
             part = _raw_part(self._hub, self._question, self._moment, spans, self._bounds, self._measures)
             parts.append(part)
         cells = regroup(parts, self._measures)
-        return Gathered(cells, self._measures, self._bounds, False, self._moment.has_buffers)
+        return Gathered(cells, self._measures, self._bounds, False, self._moment.has_buffers, is_provisional)
 
     def _hours(self) -> tuple[list[tuple[int, Hours]], list[int]]:
         """The whole hours of each bucket, and the hours that a boundary cuts."""
@@ -161,7 +172,7 @@ class _Reader:
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
         key = (
-            tuple(address.reference for address in addresses), tuple(buckets), question.by, repr(question.filters),
+            self._hub.slug, self._rollup.name, tuple(addresses), tuple(buckets), question.by, repr(question.filters),
             question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
         )  # fmt: skip
 
@@ -209,7 +220,12 @@ Part = tuple[Cells, dict[str, Key], np.ndarray | None]
 
 
 def _raw_part(
-    hub: Hub, question: Question, moment: Moment, spans: Sequence[tuple[int, int]], bounds: list[int], measures: list[Measure]
+    hub: Hub,
+    question: Question,
+    moment: Moment,
+    spans: Sequence[tuple[int, int]],
+    bounds: list[int],
+    measures: list[Measure],
 ) -> Part:
     """The cells of raw events in `spans`, which lie in the question's range."""
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
@@ -218,7 +234,9 @@ def _raw_part(
     unit = _unit(inner, question.zone, spans) if needs_time else None
     cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)
     units = np.array(cells.keys["unit"].vocabulary, dtype=np.int64)[cells.keys["unit"].codes]
-    buckets = np.searchsorted(np.array(bounds), np.maximum(units, bounds[0]), side="right") - 1 if needs_time else units * 0
+    buckets = (
+        np.searchsorted(np.array(bounds), np.maximum(units, bounds[0]), side="right") - 1 if needs_time else units * 0
+    )
     return _part(cells, question, buckets, units)
 
 
@@ -238,7 +256,9 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
     mask = buckets >= 0
     if question.robots != "include":
         wanted = int(question.robots == "only")
-        mask = mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
+        mask = (
+            mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
+        )
     for name, values in question.filters.items():
         accepted = _accepted(name, values)
         found = keys[name].vocabulary

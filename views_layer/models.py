@@ -21,6 +21,7 @@ class ViewRow(models.Model):
 
 
 class Seal(models.Model):
-    """A version whose rows are all written."""
+    """A version whose rows are all written, and the declaration that they were folded by."""
 
     version = models.BigIntegerField(primary_key=True)
+    declaration = models.CharField(max_length=16)

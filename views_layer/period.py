@@ -19,7 +19,8 @@ def period_of(name: str, zone: ZoneInfo, now: datetime) -> tuple[int | None, int
         return instant_ms(now) - 24 * HOUR_MS, instant_ms(now)
     today = now.astimezone(zone).date()
     first, last = _days(name, today)
-    return first and instant_ms(midnight(first, zone)), instant_ms(midnight(last, zone))
+    start = None if first is None else instant_ms(midnight(first, zone))
+    return start, instant_ms(midnight(last, zone))
 
 
 def _days(name: str, today: date) -> tuple[date | None, date]:

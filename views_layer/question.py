@@ -8,6 +8,7 @@ import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
@@ -15,12 +16,13 @@ from django.http import QueryDict
 from aggregations.buckets import instant_ms, midnight, moment_of
 from aggregations.fields import INTEGER_FIELDS
 from aggregations.metrics import METRICS
-from aggregations.rollups import DIMENSIONS
+from aggregations.rollups import DIMENSIONS, HOUR_MS
 from views_layer.period import PERIODS, period_of, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
 PROPERTY = "properties."
-INTERVALS = ("hour", "day", "week", "month")
+INTERVAL_HOURS = {"hour": 1, "day": 24, "week": 168, "month": 720}
+INTERVALS = tuple(INTERVAL_HOURS)
 ROBOTS = ("exclude", "include", "only")
 COMPARISONS = ("previous", "year")
 FORMATS = ("json", "csv")
@@ -84,10 +86,17 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
     by = _dimensions(parameters)
     compare = _one_of(parameters, "compare", COMPARISONS)
     if compare and "previous" in by:
-        raise QueryError("invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare")
+        raise QueryError(
+            "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
+        )
     interval = _one_of(parameters, "interval", INTERVALS)
-    if interval and start is not None and (end - start) // 3_600_000 > BUCKETS_AT_MOST:
-        raise QueryError("invalid_interval", f"{interval} over this range is too many rows; ask a shorter range.", "interval")
+    if interval and start is not None and (end - start) // (HOUR_MS * INTERVAL_HOURS[interval]) > BUCKETS_AT_MOST:
+        raise QueryError(
+            "invalid_interval",
+            f"interval {interval} over this range has more than {BUCKETS_AT_MOST} rows; ask a longer interval"
+            f" ({', '.join(INTERVALS)}) or a shorter range.",
+            "interval",
+        )
     return Question(
         metrics=tuple(metrics),
         start=start,
@@ -106,12 +115,17 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
 
 def read_zone(name: str) -> ZoneInfo:
     """The IANA zone of a name. Raises QueryError."""
-    try:
-        if name in zoneinfo.available_timezones():
-            return ZoneInfo(name)
-    except (ValueError, OSError):
-        pass
-    raise QueryError("invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone")
+    if name in _zones():
+        return ZoneInfo(name)
+    raise QueryError(
+        "invalid_timezone", f"timezone {name!r} is no IANA zone; for example Europe/Paris or UTC.", "timezone"
+    )
+
+
+@cache
+def _zones() -> set[str]:
+    """The names of all zones: reading them from disk takes longer than a question may."""
+    return zoneinfo.available_timezones()
 
 
 def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str) -> tuple[int | None, int]:
@@ -141,14 +155,18 @@ def _range(parameters: QueryDict, zone: ZoneInfo, now: datetime, default: str = 
         raise QueryError("invalid_period", "Give either period or from and to, not both.", "period")
     if first is None and last is None:
         if (period := period or default) not in PERIODS:
-            raise QueryError("invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period")
+            raise QueryError(
+                "invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period"
+            )
         return period_of(period, zone, now)
     if not first:
         raise QueryError("missing_from", "to needs a from.", "from")
     start = _instant("from", first, zone)
     end = _instant("to", last, zone) if last else instant_ms(now)
     if end <= start:
-        raise QueryError("invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to")
+        raise QueryError(
+            "invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to"
+        )
     return start, end
 
 
@@ -183,7 +201,9 @@ def _dimensions(parameters: QueryDict) -> list[str]:
     allowed = (*DIMENSIONS, *TIME_DIMENSIONS)
     for name in names:
         if name not in allowed and not _is_property(name):
-            raise QueryError("invalid_by", f"by {name!r} is no dimension; use {', '.join(allowed)}, properties.<key>.", "by")
+            raise QueryError(
+                "invalid_by", f"by {name!r} is no dimension; use {', '.join(allowed)}, properties.<key>.", "by"
+            )
     return list(dict.fromkeys(names))
 
 
@@ -220,7 +240,9 @@ def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool],
     order = [(part.lstrip("-+"), part.startswith("-")) for part in parts]
     for name, _ in order:
         if name not in allowed:
-            raise QueryError("invalid_order", f"order {name!r} is in no row; use {', '.join(allowed)}, - for descending.", "order")
+            raise QueryError(
+                "invalid_order", f"order {name!r} is in no row; use {', '.join(allowed)}, - for descending.", "order"
+            )
     return tuple(order)
 
 
@@ -241,11 +263,11 @@ def _cursor(parameters: QueryDict) -> list | None:
             return cursor
     except (ValueError, binascii.Error):
         pass
-    raise QueryError("invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor")
+    raise QueryError(
+        "invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor"
+    )
 
 
 def cursor_text(position: list) -> str:
     """The text of a cursor."""
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-

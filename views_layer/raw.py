@@ -79,9 +79,7 @@ def rows(moment: Moment, hub: str, span: Span, select: str, where: str = "true")
     return list(engine().rows(paths, tail, select, f"{condition} AND {where}", parameters))
 
 
-def _events(
-    moment: Moment, hub: str, spans: Sequence[Span]
-) -> tuple[list[str], pa.Table | None, str, list[object]]:
+def _events(moment: Moment, hub: str, spans: Sequence[Span]) -> tuple[list[str], pa.Table | None, str, list[object]]:
     start, end = min(span[0] for span in spans), max(span[1] for span in spans)
     paths = archive.paths(archive.visible(moment.epoch, hub, start, end)) if moment.epoch else []
     occurred = " OR ".join(f"(occurred_at >= {first} AND occurred_at < {last})" for first, last in spans)

@@ -32,14 +32,14 @@ from typing import Any
 import redis
 from django.utils import timezone
 
-from aggregations.cells import Cells, decode
+from aggregations.cells import Cells, DamagedCells, decode
 from aggregations.rollups import Rollup
 from batch import ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
-from batch.view_store import view_store
-from events.cuts import published_cut, record_cut, waiting_cut
-from events.log import EventLog, Position, event_log
+from batch.view_store import RowsGone, view_store
+from events.cuts import cut_position, published_cut, record_cut, waiting_cut
+from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
 from speed import buffers, consumer, folding, recovery
 
@@ -47,8 +47,10 @@ logger = logging.getLogger(__name__)
 
 OVERDUE = timedelta(minutes=10)
 """How late an hourly publication may be before the pipeline counts as unhealthy."""
+DOES = {Run.HOURLY: 1, Run.DAILY: 2, Run.REBUILD: 3}
+"""How much the kinds of run do: each does what those below it do."""
 WAIT_S = 120
-"""How long a command waits for a run that somebody else has claimed."""
+"""How long a command waits for a run of somebody else that says nothing; a rebuild may take much longer in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +74,14 @@ class Moment:
 def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     """The current moment of a hub, with the buffers' cells of some rollups."""
     head = event_log().head()
+    state, cells = _buffered(hub, rollups)
+    # Read after the buffers: the ledger is ahead of them by a publication at most, unless they are of an old dump.
     published = published_cut()
     epoch = published.epoch if published else 0
-    try:
-        found = buffers.snapshot(hub, [rollup.name for rollup in rollups])
-    except redis.RedisError as error:
-        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
-        found = None
-    if found is None or found.pipeline.published not in (epoch, epoch - 1):
+    if state is None or state.published not in (epoch, epoch - 1):
         return _moment_of_rows(published, now)
-    state = found.pipeline
     if state.published != epoch:
         published = Cut.objects.filter(epoch=state.published).first()
-    cells = {
-        rollup.name: [decode(entry, rollup.keys, rollup.measures) for entry in found.entries[rollup.name]]
-        for rollup in rollups
-    }
     return Moment(
         epoch=state.published,
         cut=published.position if published else {},
@@ -98,6 +92,35 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
         has_buffers=True,
         cells=cells,
     )
+
+
+def verify(moment: Moment) -> None:
+    """To be called when everything was read. Raises RowsGone where what `moment` needs may have been deleted meanwhile.
+
+    What readers of an epoch need is deleted only after the epoch after the next has been published.
+    """
+    published = published_cut()
+    if published and published.epoch > moment.epoch + 1:
+        raise RowsGone(f"Epoch {published.epoch} was published while epoch {moment.epoch} was read; read again.")
+    if moment.has_rows and not view_store().is_sealed(moment.epoch):
+        raise RowsGone(f"The view store was emptied while epoch {moment.epoch} was read; read again.")
+
+
+def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
+    """The pipeline and the cells of a hub's buffers; no pipeline where Redis is away or empty, or an entry is damaged."""
+    try:
+        found = buffers.snapshot(hub, [rollup.name for rollup in rollups])
+        if found is None:
+            return None, {}
+        return found.pipeline, {
+            rollup.name: [decode(entry, rollup.keys, rollup.measures) for entry in found.entries[rollup.name]]
+            for rollup in rollups
+        }
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
+    except DamagedCells:
+        logger.exception("A buffer of %s is damaged; the answer ends at the last cut.", hub)
+    return None, {}
 
 
 def _moment_of_rows(published: Cut | None, now: datetime) -> Moment:
@@ -124,34 +147,58 @@ class FrozenBuffers:
     """What batch needs of the speed layer."""
 
     def frozen(self, epoch: int) -> dict[tuple[str, str], bytes]:
-        recovery.ensure(event_log())
-        return {
-            (hub, rollup): folding.merged(rollup, buffers.entries_of(epoch, hub, rollup))
-            for hub, rollup in buffers.frozen_names(epoch)
-        }
+        """The states of the frozen buffer, all of one buffer. Raises Fenced where the epoch has been published."""
+        while True:
+            state = recovery.ensure(event_log())
+            if state.published >= epoch:
+                raise ledger.Fenced(f"Epoch {epoch} has been published by another run.")
+            names = buffers.frozen_names(epoch)
+            found = {(hub, rollup): buffers.entries_of(epoch, hub, rollup) for hub, rollup in names or []}
+            if names is not None and all(found.values()):
+                return {(hub, rollup): _merged(rollup, entries) for (hub, rollup), entries in found.items()}
 
     def retire(self, epoch: int) -> None:
-        buffers.retire(epoch)
+        buffers.retire(epoch, cut_position(epoch))
+
+
+def _merged(rollup: str, entries: list[bytes]) -> bytes:
+    """The state of entries; where one is damaged the bytes as they are, which the audit tells from batch's."""
+    try:
+        return folding.merged(rollup, entries)
+    except DamagedCells:
+        return b"".join(entries)
 
 
 def swap(log: EventLog, now: datetime) -> Cut:
     """Swap the buffers and record the cut; where a frozen buffer waits, its cut. Idempotent until that is published."""
-    recovery.ensure(log)
-    epoch, position = buffers.swap()
-    return record_cut(epoch, position, now)
+    while True:
+        recovery.ensure(log)
+        swapped = buffers.swap()
+        if swapped is None:
+            continue
+        epoch, position = swapped
+        cut = record_cut(epoch, position, now)
+        if cut.position == position and cut.published_at is None:
+            return cut
+        logger.warning("Redis was put back between recovery and swap: epoch %d was cut at %s.", epoch, cut.position)
 
 
 def run_now(kind: str, progress: Progress = silent) -> Run:
     """Apply what is in the log, swap, run and publish: afterwards the rows hold every event accepted before the call.
 
-    An epoch that waits is finished first. Raises TimeoutError where another process holds a claim for too long.
+    An epoch that waits is finished first, also one that another process has cut between; so the run that is returned
+    is of this kind, or of one that does more. Raises TimeoutError where another process holds a claim for too long.
     """
     log = event_log()
     head = log.head()
-    while (waiting := _frozen(log)) is not None:
-        _finish(waiting, Run.HOURLY, progress)
-    consumer.apply_new(log, until=head)
-    return _finish(swap(log, timezone.now()), kind, progress)
+    while True:
+        while (waiting := _frozen(log)) is not None:
+            _finish(waiting, Run.HOURLY, progress)
+        consumer.apply_new(log, until=head)
+        cut = swap(log, timezone.now())
+        run = _finish(cut, kind, progress)
+        if DOES[run.kind] >= DOES[kind] and at_or_before(head, cut.position):
+            return run
 
 
 def _frozen(log: EventLog) -> Cut | None:
@@ -164,16 +211,30 @@ def _frozen(log: EventLog) -> Cut | None:
 
 
 def _finish(cut: Cut, kind: str, progress: Progress) -> Run:
-    deadline = time.monotonic() + WAIT_S
-    while (run := run_epoch(cut.epoch, kind, FrozenBuffers(), progress)) is None:
+    heard, deadline = None, time.monotonic() + WAIT_S
+    while (run := _run(cut.epoch, kind, progress)) is None:
         done = Run.objects.filter(epoch=cut.epoch, published_at__isnull=False).first()
         if done is not None:
-            buffers.retire(cut.epoch)
+            buffers.retire(cut.epoch, cut.position)
             return done
+        said = Run.objects.filter(epoch=cut.epoch).values_list("id", "alive_at").first()
+        if said != heard:
+            heard, deadline = said, time.monotonic() + WAIT_S
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Epoch {cut.epoch} has been claimed by another run for {WAIT_S} s; see Runs in the admin.")
+            raise TimeoutError(
+                f"Epoch {cut.epoch} has been claimed by another run for {WAIT_S} s; see Runs in the admin."
+            )
         time.sleep(0.2)
     return run
+
+
+def _run(epoch: int, kind: str, progress: Progress) -> Run | None:
+    """One run of an epoch; None where another run has it, or took it because this one was too slow."""
+    try:
+        return run_epoch(epoch, kind, FrozenBuffers(), progress)
+    except ledger.Fenced as fenced:
+        logger.warning("%s", fenced)
+        return None
 
 
 def reconcile(now: datetime) -> Run | None:
@@ -185,13 +246,13 @@ def reconcile(now: datetime) -> Run | None:
     log = event_log()
     waiting = _frozen(log)
     if waiting is not None:
-        return run_epoch(waiting.epoch, Run.HOURLY, FrozenBuffers())
+        return _run(waiting.epoch, kind_due(now), silent)
     published = published_cut()
     if published and not view_store().is_sealed(published.epoch):
         return run_now(Run.REBUILD)
     if not hour_is_due(published.cut_at if published else None, now):
         return None
-    return run_epoch(swap(log, now).epoch, kind_due(now), FrozenBuffers())
+    return _run(swap(log, now).epoch, kind_due(now), silent)
 
 
 def hour_is_due(last_cut_at: datetime | None, now: datetime) -> bool:

@@ -44,7 +44,7 @@ class Traffic:
             self._begin(self.next_visit_at)
             burst = 1.8 if int(self.next_visit_at / 1000 / BURST_SECONDS) % 3 == 0 else 0.6
             self.next_visit_at += int(self.audience.chance.expovariate(VISITS_A_SECOND * burst) * 1000)
-        facts = []
+        facts: list[Fact] = []
         while self.due and self.due[0][0] <= now and len(facts) < MAX_EVENTS:
             facts.append(heapq.heappop(self.due)[2])
         return facts
@@ -74,7 +74,8 @@ def post(url: str, key: str, facts: list[Fact]) -> None:
 def send_for_ever(hub: Hub, pause: Callable[[float], None] = time.sleep) -> None:
     """Post what is due every half second. What was not accepted is posted again; the ids make that safe."""
     url, key = f"http://{_address()}/api/events", ingest_key(hub)
-    traffic, wait, facts = Traffic(hub, int(time.time() * 1000)), 0.5, []
+    traffic, wait = Traffic(hub, int(time.time() * 1000)), 0.5
+    facts: list[Fact] = []
     while True:
         facts = facts or traffic.due_by(int(time.time() * 1000))
         try:

@@ -146,7 +146,7 @@ class Visit:
         })  # fmt: skip
 
     def _open(self, medium: Medium) -> None:
-        more = {"pages": medium.pages} if medium.pages else {}
+        more: Fact = {"pages": medium.pages} if medium.pages else {}
         if self.previous is not None and self.previous != medium.key:
             more["previous"] = self.previous
         self._add("view", media=medium.key, media_kind=medium.kind, title=medium.title, **more)

@@ -1,7 +1,7 @@
--- Flip the published epoch and drop the frozen buffer. ARGV: prefix, epoch.
+-- Flip the published epoch and drop the frozen buffer, if that ends at the recorded cut. ARGV: prefix, epoch, cut.
 local prefix, epoch = ARGV[1], ARGV[2]
 local pipeline = prefix .. 'pipeline'
-if redis.call('HGET', pipeline, 'frozen') ~= epoch then
+if redis.call('HGET', pipeline, 'frozen') ~= epoch or redis.call('HGET', pipeline, 'cut') ~= ARGV[3] then
   return redis.call('HGET', pipeline, 'published') == epoch and 1 or 0
 end
 redis.call('HSET', pipeline, 'published', epoch, 'frozen', '', 'cut', '')

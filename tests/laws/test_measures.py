@@ -1,5 +1,6 @@
 """A measure is a commutative monoid under its codec, for single states and for columns."""
 
+import itertools
 import zlib
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_runs_are_encoded_as_one_by_one(measure, states, data):
     edges = np.array([0, *sorted(inner), len(some)])
     cells = cells_of(measure, some)
     found = list(encode_slices(cells, edges, [measure]))
-    slices = zip(edges, edges[1:], strict=False)
+    slices = itertools.pairwise(edges)
     assert found == [encode(cells.slice(int(a), int(b), [measure]), [measure]) for a, b in slices]
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from django.http import Http404
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
@@ -26,13 +28,25 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        found = ApiKey.objects.select_related("hub").filter(digest=ApiKey.digest_of(key.strip()), revoked_at=None).first()
+        found = (
+            ApiKey.objects.select_related("hub").filter(digest=ApiKey.digest_of(key.strip()), revoked_at=None).first()
+        )
         if found is None:
             raise AuthenticationFailed("This key is unknown or revoked; ask staff for one of scope read.")
         return KeyHolder(found), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+class KeyScheme(OpenApiAuthenticationExtension):
+    """What the schema says of keys; to define it registers it."""
+
+    target_class = KeyAuthentication
+    name = "key"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A key of scope read."}
 
 
 AUTHENTICATION = [KeyAuthentication, SessionAuthentication]

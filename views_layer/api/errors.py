@@ -1,5 +1,7 @@
 """Errors of the API: always {"error": {"code", "detail", "field"}}."""
 
+import logging
+
 from django.http import Http404
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
@@ -7,9 +9,11 @@ from rest_framework.views import exception_handler
 
 from views_layer.question import QueryError
 
+logger = logging.getLogger(__name__)
+
 
 def answer_error(error: Exception, context: dict) -> Response | None:
-    """The response to an exception of a view; None (a 500) for what the API does not expect."""
+    """The response to an exception of a view; 500 for what the API does not expect, which is logged."""
     if isinstance(error, QueryError):
         return _response(400, error.code, error.detail, error.field)
     if isinstance(error, Http404):
@@ -22,6 +26,11 @@ def answer_error(error: Exception, context: dict) -> Response | None:
             if name.lower() != "content-type":
                 shown[name] = value
         return shown
+    if response is None:
+        logger.exception("A request of the API failed.")
+        return _response(
+            500, "server_error", "The question could not be answered because of an error of the server.", None
+        )
     return response
 
 

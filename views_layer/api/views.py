@@ -1,7 +1,7 @@
 """The views of the API. They parse, call and answer."""
 
 from django.db.models import Q
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -22,7 +22,9 @@ from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryE
 MEDIA_AT_MOST = 1_000
 
 
-def _parameter(name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False) -> OpenApiParameter:
+def _parameter(
+    name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False
+) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, description=description, enum=choices, required=required)
 
 
@@ -84,7 +86,11 @@ class MediaView(HubView):
     """The catalogue of a hub's media."""
 
     @extend_schema(
-        parameters=[_parameter("search", "Part of a title or a key."), _parameter("limit", "1 to 1000."), _parameter("cursor", "")],
+        parameters=[
+            _parameter("search", "Part of a title or a key."),
+            _parameter("limit", "1 to 1000."),
+            _parameter("cursor", ""),
+        ],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, hub: str) -> Response:
@@ -96,7 +102,9 @@ class MediaView(HubView):
             media = media.filter(key__gt=cursor)
         text = request.query_params.get("limit") or str(MEDIA_AT_MOST)
         if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MEDIA_AT_MOST):
-            raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit")
+            raise QueryError(
+                "invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit"
+            )
         page = list(media[: int(text) + 1])
         shown = page[: int(text)]
         return Response(
@@ -145,6 +153,17 @@ class MetricsView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         return Response({"metrics": metric_catalogue()})
+
+
+class NothingHere(APIView):
+    """Any other address below /api/."""
+
+    authentication_classes: list = []
+    schema = None
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        detail = f"There is nothing at {request.path}; see /api/schema for what there is."
+        return JsonResponse({"error": {"code": "not_found", "detail": detail, "field": None}}, status=404)
 
 
 def _number(value: float | None) -> int | float | None:

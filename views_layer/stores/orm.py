@@ -6,6 +6,7 @@ from itertools import islice
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from aggregations.rollups import DECLARATION
 from batch.view_store import DAY, HOUR, MONTH, RowAddress, RowsGone, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
@@ -33,7 +34,9 @@ class OrmViewStore(ViewStore):
         found = ViewRow.objects.filter(
             hub=hub, rollup=rollup, grain=grain, start__gte=start, start__lt=end, version__lte=version
         ).order_by("start", "version")
-        newest = {bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")}
+        newest = {
+            bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")
+        }
         return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
 
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
@@ -41,20 +44,21 @@ class OrmViewStore(ViewStore):
         return found.order_by("start").values_list("start", flat=True).first()
 
     def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
-        payloads: dict[int, bytes] = {}
+        payloads: dict[int | str, bytes] = {}
         for first in range(0, len(addresses), ROWS_AT_ONCE):
             wanted = [address.reference for address in addresses[first : first + ROWS_AT_ONCE]]
-            payloads.update(ViewRow.objects.filter(pk__in=wanted).values_list("pk", "payload"))
+            found = ViewRow.objects.filter(pk__in=wanted).values_list("pk", "payload")
+            payloads.update((pk, bytes(payload)) for pk, payload in found)
         try:
-            return [payloads[address.reference] for address in addresses]  # type: ignore[index]
+            return [payloads[address.reference] for address in addresses]
         except KeyError as missing:
             raise RowsGone(f"View row {missing} was cleaned up; read again from the published epoch.") from None
 
     def seal(self, version: int) -> None:
-        Seal.objects.get_or_create(version=version)
+        Seal.objects.update_or_create(version=version, defaults={"declaration": DECLARATION})
 
     def is_sealed(self, version: int) -> bool:
-        return version == 0 or Seal.objects.filter(version=version).exists()
+        return version == 0 or Seal.objects.filter(version=version, declaration=DECLARATION).exists()
 
     def clean_up(self, version: int) -> int:
         newer = ViewRow.objects.filter(

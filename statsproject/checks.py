@@ -1,0 +1,28 @@
+"""System checks: what would fail later, said at start."""
+
+from collections.abc import Callable
+
+from django.core.checks import CheckMessage, Error, register
+
+from batch.engine import engine
+from batch.view_store import view_store
+from events.log import event_log
+
+STORES: tuple[tuple[str, Callable[[], object]], ...] = (
+    ("EVENT_LOG", event_log),
+    ("VIEW_STORE", view_store),
+    ("BATCH_ENGINE", engine),
+)
+
+
+@register()
+def check_backends(**_: object) -> list[CheckMessage]:
+    """E001: a store's backend cannot be made from settings."""
+    errors: list[CheckMessage] = []
+    for name, make in STORES:
+        try:
+            make()
+        except Exception as error:
+            hint = f"Mend BACKEND and OPTIONS of {name} in the settings; the backends are named by dotted path."
+            errors.append(Error(f"{name} is wrong: {error}", hint=hint, id="affluence.E001"))
+    return errors

@@ -1,0 +1,202 @@
+"""What every backend of the real-time buffers promises."""
+
+import threading
+
+import pytest
+
+from aggregations.cells import decode
+from aggregations.event import Event
+from aggregations.rollups import rollup_named
+from events.log import Chunk
+from speed import buffers, folding
+
+HUB_ROLLUP = rollup_named("hub")
+
+
+def entries(*visitors: int, hub: str = "acme") -> list[buffers.Entry]:
+    """The entries of one event of each visitor."""
+    events = [Event(hub, "e", "view", 1, 1, visitor, visitor, 1) for visitor in visitors]
+    return [entry for entry in folding.entries([Chunk("main", 1, 1, events)]) if entry[1] == "hub"]
+
+
+def counted(found: list[bytes]) -> tuple[int, set[int]]:
+    """Events and visitors of entries."""
+    if not found:
+        return 0, set()
+    cells = decode(folding.merged("hub", found), HUB_ROLLUP.keys, HUB_ROLLUP.measures)
+    states = cells.states(HUB_ROLLUP.measures)
+    return sum(s["events"] for s in states.values()), {v for s in states.values() for v in s["visitors"]}
+
+
+def at(sequence: int) -> dict[str, int]:
+    return {"main": sequence} if sequence else {}
+
+
+START = buffers.Pipeline(published=0, active=1, mark={}, frozen=None, cut=None)
+
+
+class BuffersContract:
+    """Inherited by a test class for each backend."""
+
+    @pytest.fixture(autouse=True)
+    def started(self, redis_url: str) -> None:
+        assert buffers.install(START, [], None)
+
+    def seen(self) -> tuple[int, set[int]]:
+        snapshot = buffers.snapshot("acme", ["hub"])
+        assert snapshot is not None
+        return counted(snapshot.entries["hub"])
+
+    def apply(self, sequence: int, *visitors: int, epoch: int = 1) -> bool:
+        return buffers.apply(epoch, at(sequence - 1), at(sequence), entries(*visitors)) is not None
+
+    def test_an_emptied_one_is_none(self):
+        buffers.client().flushall()
+        assert (buffers.pipeline(), buffers.snapshot("acme", ["hub"]), buffers.swap()) == (None, None, None)
+        assert (self.apply(1, 1), buffers.retire(1, {}), buffers.frozen_names(1)) == (False, False, None)
+
+    def test_applying_appends_and_moves_the_mark(self):
+        assert (self.apply(1, 1, 2), self.apply(2, 2, 3)) == (True, True)
+        assert (buffers.pipeline(), self.seen()) == (buffers.Pipeline(0, 1, at(2), None, None), (4, {1, 2, 3}))
+
+    def test_a_chunk_counts_once(self):
+        assert (self.apply(1, 1), self.apply(1, 1), self.seen()) == (True, False, (1, {1}))
+
+    def test_a_chunk_after_a_gap_does_not_count(self):
+        assert (self.apply(2, 1), self.seen(), buffers.pipeline()) == (False, (0, set()), START)
+
+    def test_a_chunk_for_another_epoch_does_not_count(self):
+        assert (self.apply(1, 1, epoch=2), self.seen()) == (False, (0, set()))
+
+    def test_positions_are_compared_whatever_their_order(self):
+        many, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+        assert buffers.apply(1, {}, many, entries(1)) == []
+        assert buffers.apply(1, other, {"a": 2, "b": 2}, entries(2)) == []
+
+    def test_a_swap_freezes_what_was_applied_up_to_the_cut(self):
+        self.apply(1, 1)
+        assert buffers.swap() == (1, at(1))
+        assert self.apply(2, 2, epoch=2)
+        assert buffers.pipeline() == buffers.Pipeline(0, 2, at(2), 1, at(1))
+        assert (counted(buffers.entries_of(1, "acme", "hub")), self.seen()) == ((1, {1}), (2, {1, 2}))
+        assert (buffers.frozen_names(1), buffers.frozen_names(2)) == ([("acme", "hub")], None)
+
+    def test_a_swap_is_refused_while_a_frozen_buffer_waits(self):
+        self.apply(1, 1)
+        buffers.swap()
+        self.apply(2, 2, epoch=2)
+        before = buffers.pipeline()
+        assert (buffers.swap(), buffers.pipeline()) == ((1, at(1)), before)
+
+    def test_nothing_may_be_swapped_too(self):
+        assert (buffers.swap(), buffers.frozen_names(1), buffers.retire(1, {})) == ((1, {}), [], True)
+
+    def test_retiring_flips_and_drops_once(self):
+        self.apply(1, 1)
+        buffers.swap()
+        self.apply(2, 2, epoch=2)
+        assert [buffers.retire(1, at(1)) for _ in range(2)] == [True, True]
+        assert (buffers.pipeline(), self.seen()) == (buffers.Pipeline(1, 2, at(2), None, None), (1, {2}))
+        assert buffers.entries_of(1, "acme", "hub") == []
+
+    @pytest.mark.parametrize(("epoch", "cut"), [(1, 2), (2, 1), (0, 1)])
+    def test_retiring_what_is_not_frozen_so_changes_nothing(self, epoch: int, cut: int):
+        self.apply(1, 1)
+        buffers.swap()
+        before = buffers.pipeline()
+        assert buffers.retire(epoch, at(cut)) is (epoch == 0)
+        assert (buffers.pipeline(), self.seen()) == (before, (1, {1}))
+
+    def test_a_snapshot_holds_one_hub_and_what_was_asked_for(self):
+        buffers.apply(1, {}, at(1), [*entries(1), *entries(2, hub="other"), ("acme", "media", b"x")])
+        snapshot = buffers.snapshot("acme", ["media", "hub", "page"])
+        assert (snapshot.entries["media"], counted(snapshot.entries["hub"]), snapshot.entries["page"]) == (
+            [b"x"],
+            (1, {1}),
+            [],
+        )
+
+    def test_compaction_changes_no_number(self):
+        for sequence in range(1, buffers.COMPACT_AT):
+            assert buffers.apply(1, at(sequence - 1), at(sequence), entries(sequence)) == []
+        last = buffers.COMPACT_AT
+        assert buffers.apply(1, at(last - 1), at(last), entries(last)) == [("acme", "hub")]
+        before, found = self.seen(), buffers.entries_of(1, "acme", "hub")
+        self.apply(last + 1, 1)
+        assert buffers.compact(1, "acme", "hub", found, folding.merged("hub", found))
+        assert len(buffers.entries_of(1, "acme", "hub")) == 2
+        assert (before, self.seen()) == ((last, set(range(1, last + 1))), (last + 1, set(range(1, last + 1))))
+        assert buffers.swap()
+        assert buffers.frozen_names(1) == [("acme", "hub")]
+
+    def test_a_list_is_compacted_once_and_only_as_it_was_read(self):
+        self.apply(1, 1)
+        self.apply(2, 2)
+        found = buffers.entries_of(1, "acme", "hub")
+        merged = folding.merged("hub", found)
+        assert [buffers.compact(1, "acme", "hub", found, merged) for _ in range(2)] == [True, False]
+        assert not buffers.compact(1, "acme", "hub", found[:1], merged)
+        assert not buffers.compact(1, "acme", "hub", [], merged)
+        assert self.seen() == (2, {1, 2})
+
+    def test_a_list_that_was_retired_is_not_brought_back_by_compaction(self):
+        self.apply(1, 1)
+        found = buffers.entries_of(1, "acme", "hub")
+        buffers.swap()
+        buffers.retire(1, at(1))
+        assert not buffers.compact(1, "acme", "hub", found, found[0])
+        assert not buffers.compact(1, "acme", "hub", [], found[0])
+        assert buffers.client().keys(f"{buffers.PREFIX}buffer:*") == []
+
+    def test_installing_replaces_everything(self):
+        self.apply(1, 1)
+        buffers.swap()
+        self.apply(2, 2, epoch=2)
+        state = buffers.Pipeline(7, 9, at(30), 8, at(30))
+        buffers.client().set("another's", "key")
+        assert buffers.install(state, entries(5, 6), buffers.pipeline())
+        assert (buffers.pipeline(), self.seen(), buffers.frozen_names(8)) == (state, (2, {5, 6}), [("acme", "hub")])
+        keys = {key.decode() for key in buffers.client().scan_iter()}
+        assert keys == {"another's", *(buffers.PREFIX + name for name in ("pipeline", "names:8", "buffer:8:acme:hub"))}
+
+    @pytest.mark.parametrize("is_gone", [True, False])
+    def test_installing_in_the_place_of_what_has_moved_on_changes_nothing(self, is_gone: bool):
+        found = None if is_gone else buffers.pipeline()
+        self.apply(1, 1)
+        before = buffers.pipeline()
+        assert not buffers.install(buffers.Pipeline(7, 8, at(30), None, None), [], found)
+        assert (buffers.pipeline(), self.seen()) == (before, (1, {1}))
+
+    def test_every_snapshot_is_of_one_moment(self):
+        """One event a chunk: the number of events always equals the mark, less what was retired."""
+        failed: list[str] = []
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                snapshot = buffers.snapshot("acme", ["hub"])
+                mark = snapshot.pipeline.mark.get("main", 0)
+                retired = 20 * snapshot.pipeline.published
+                if counted(snapshot.entries["hub"])[0] != mark - retired:
+                    failed.append(str(snapshot.pipeline))
+
+        readers = [threading.Thread(target=look) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        for sequence in range(1, 101):
+            epoch = 1 + (sequence - 1) // 20
+            long = buffers.apply(epoch, at(sequence - 1), at(sequence), entries(sequence))
+            for hub, rollup in long:
+                found = buffers.entries_of(epoch, hub, rollup)
+                buffers.compact(epoch, hub, rollup, found, folding.merged(rollup, found))
+            if sequence % 20 == 0:
+                buffers.swap()
+                buffers.retire(epoch, at(sequence))
+        done.set()
+        for reader in readers:
+            reader.join()
+        assert failed == []
+
+
+class TestRedisBuffers(BuffersContract):
+    pass

@@ -1,0 +1,119 @@
+"""What every backend of the view store promises."""
+
+import pytest
+
+from batch.view_store import DAY, HOUR, MONTH, RowsGone, ViewRow, ViewStore
+from views_layer import models
+from views_layer.stores.orm import OrmViewStore
+
+
+def row(start: int, payload: bytes, grain: str = HOUR, hub: str = "acme", rollup: str = "media") -> ViewRow:
+    return ViewRow(hub, rollup, grain, start, payload)
+
+
+class ViewStoreContract:
+    """Inherited by a test class for each backend, which provides the hooks below."""
+
+    def make_store(self) -> ViewStore:
+        raise NotImplementedError
+
+    def empty(self) -> None:
+        """Delete everything in the store, as an operator would."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self) -> ViewStore:
+        return self.make_store()
+
+    def found(self, store: ViewStore, version: int, grain: str = HOUR, start: int = 0, end: int = 100) -> list[tuple]:
+        """Start, version and payload of what readers of a version find."""
+        addresses = store.addresses("acme", "media", grain, start, end, version)
+        return [(a.start, a.version, p) for a, p in zip(addresses, store.fetch(addresses), strict=True)]
+
+    def test_it_begins_empty(self, store):
+        assert (self.found(store, 5), store.first_start("acme", "media", 5), store.fetch([])) == ([], None, [])
+
+    def test_it_gives_back_what_was_written_by_start(self, store):
+        assert store.write(1, iter([row(3, b"c"), row(1, bytes(range(256))), row(2, b"")])) == 3
+        assert self.found(store, 1) == [(1, 1, bytes(range(256))), (2, 1, b""), (3, 1, b"c")]
+
+    def test_it_keeps_what_is_there_when_it_is_written_again(self, store):
+        store.write(1, [row(1, b"first")])
+        store.write(1, [row(1, b"second"), row(2, b"new")])
+        assert self.found(store, 1) == [(1, 1, b"first"), (2, 1, b"new")]
+
+    def test_the_newest_version_of_each_bucket_counts(self, store):
+        store.write(2, [row(1, b"b")])
+        store.write(1, [row(1, b"a"), row(2, b"a")])
+        store.write(4, [row(2, b"d")])
+        assert self.found(store, 4) == [(1, 2, b"b"), (2, 4, b"d")]
+
+    def test_a_version_is_invisible_to_earlier_readers(self, store):
+        store.write(1, [row(1, b"a")])
+        store.write(2, [row(1, b"b"), row(2, b"b")])
+        assert self.found(store, 1) == [(1, 1, b"a")]
+        assert (store.first_start("acme", "media", 0), store.first_start("acme", "media", 1)) == (None, 1)
+
+    def test_ranges_are_half_open(self, store):
+        store.write(1, [row(start, b"x") for start in range(5)])
+        assert [start for start, _, _ in self.found(store, 1, start=1, end=4)] == [1, 2, 3]
+
+    def test_hubs_rollups_and_grains_are_apart(self, store):
+        store.write(
+            1, [row(1, b"day", DAY), row(1, b"month", MONTH), row(1, b"h", hub="other"), row(1, b"r", rollup="hub")]
+        )
+        assert (self.found(store, 1), self.found(store, 1, DAY)) == ([], [(1, 1, b"day")])
+        assert store.first_start("acme", "media", 1) is None
+
+    def test_payloads_come_in_the_order_asked_for(self, store):
+        store.write(1, [row(start, str(start).encode()) for start in range(1_200)])
+        addresses = store.addresses("acme", "media", HOUR, 0, 1_200, 1)[::-1]
+        assert store.fetch([*addresses, addresses[0]]) == [str(n).encode() for n in [*range(1_199, -1, -1), 1_199]]
+
+    def test_a_row_that_is_gone_is_told(self, store):
+        store.write(1, [row(1, b"a")])
+        addresses = store.addresses("acme", "media", HOUR, 0, 9, 1)
+        self.empty()
+        with pytest.raises(RowsGone):
+            store.fetch(addresses)
+
+    def test_a_version_is_sealed_for_ever_and_alone(self, store):
+        store.seal(2)
+        store.seal(2)
+        assert [store.is_sealed(version) for version in (0, 1, 2, 3)] == [True, False, True, False]
+
+    def test_an_emptied_store_is_not_sealed(self, store):
+        store.seal(2)
+        self.empty()
+        assert self.make_store().is_sealed(2) is False
+
+    def test_cleaning_up_keeps_what_readers_of_the_version_and_later_need(self, store):
+        for version in (1, 2, 3, 4):
+            store.write(version, [row(1, bytes([version]))])
+        store.write(1, [row(2, b"only")])
+        store.write(4, [row(3, b"new")])
+        before = self.found(store, 3), self.found(store, 4)
+        assert (store.clean_up(3), store.clean_up(3)) == (2, 0)
+        assert (self.found(store, 3), self.found(store, 4)) == before
+        assert before[0] == [(1, 3, b"\3"), (2, 1, b"only")]
+
+    def test_cleaning_up_tells_no_row_of_another_bucket_for_older(self, store):
+        store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"o", hub="other"), row(1, b"r", rollup="hub")])
+        store.write(2, [row(2, b"h")])
+        assert store.clean_up(2) == 0
+
+    def test_days_and_months_are_forgotten_and_hours_stay(self, store):
+        store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"m", MONTH), row(1, b"o", DAY, hub="other")])
+        store.forget_days("acme")
+        assert [self.found(store, 1, grain) for grain in (HOUR, DAY, MONTH)] == [[(1, 1, b"h")], [], []]
+        assert len(store.addresses("other", "media", DAY, 0, 9, 1)) == 1
+
+
+@pytest.mark.django_db(databases="__all__")
+class TestOrmViewStore(ViewStoreContract):
+    def make_store(self) -> ViewStore:
+        return OrmViewStore()
+
+    def empty(self) -> None:
+        models.ViewRow.objects.all().delete()
+        models.Seal.objects.all().delete()

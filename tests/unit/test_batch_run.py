@@ -1,0 +1,121 @@
+"""What a run writes: days and months, whatever a run is split into, and whatever it finds half done."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.http import QueryDict
+from django.utils import timezone
+
+from aggregations.event import Event
+from aggregations.rollups import HOUR_MS
+from batch.models import RebuiltWindow, Run
+from batch.run import _Work
+from events.log import event_log
+from events.models import Hub
+from speed import consumer
+from tests.simulation.world import ROLLUPS, empty
+from views_layer import ask, gather, seam
+from views_layer.merged import MergedRows
+from views_layer.models import Seal, ViewRow
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+HUB = "acme"
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def world(redis_url: str, monkeypatch) -> None:
+    empty(redis_url)
+    for module in ("batch.run", "speed.folding"):
+        monkeypatch.setattr(f"{module}.ROLLUPS", ROLLUPS)
+    monkeypatch.setattr(gather, "_merged_rows", MergedRows())
+
+
+def append(*hours: int) -> None:
+    """One event in each of some hours after FIRST."""
+    start = int(FIRST.timestamp() * 1000)
+    with event_log().writer() as writer:
+        events = [
+            Event(HUB, "e", "view", start + hour * HOUR_MS, start, hour % 50 + 1, hour % 50 + 1, 1, media="m")
+            for hour in hours
+        ]
+        writer.append(events, received_at=1)
+
+
+def events(**parameters: str) -> list[int]:
+    """The number of events from January to March, by whatever interval."""
+    text = "metrics=events&from=2026-01-01&to=2026-04-01" + "".join(f"&{n}={v}" for n, v in parameters.items())
+    found = ask.answer(Hub.objects.get(slug=HUB), QueryDict(text), timezone.now())
+    return [row["events"] for row in found["results"]]
+
+
+def test_a_daily_run_of_very_many_hours_makes_whole_days_and_months() -> None:
+    append(*range(0, 24 * 90, 2))
+    seam.run_now(Run.DAILY)
+    assert events(interval="month") == [31 * 12, 28 * 12, 31 * 12]
+    assert set(events(interval="day")) == {12}
+    assert events() == [90 * 12]
+
+
+def test_a_rebuild_that_died_with_its_store_begins_anew(monkeypatch) -> None:
+    monkeypatch.setattr("batch.run.REBUILD_EVENTS", 1)
+    append(*range(0, 24 * 90, 24))
+    recompute, done = _Work._recompute, []
+
+    def dying(self, hub, ranges, is_last) -> None:
+        if len(done) == 2:
+            raise InterruptedError
+        done.append(ranges)
+        recompute(self, hub, ranges, is_last)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Work, "_recompute", dying)
+        with pytest.raises(InterruptedError):
+            seam.run_now(Run.REBUILD)
+    assert RebuiltWindow.objects.count() == 2
+    ViewRow.objects.all().delete()
+    Seal.objects.all().delete()
+    seam.run_now(Run.HOURLY)
+    assert events() == [90]
+
+
+def test_a_rebuild_that_died_goes_on_from_there(monkeypatch) -> None:
+    monkeypatch.setattr("batch.run.REBUILD_EVENTS", 1)
+    append(*range(0, 24 * 90, 24))
+    recompute, done = _Work._recompute, []
+
+    def once_dying(self, hub, ranges, is_last) -> None:
+        done.append(ranges)
+        if len(done) == 3:
+            raise InterruptedError
+        recompute(self, hub, ranges, is_last)
+
+    monkeypatch.setattr(_Work, "_recompute", once_dying)
+    with pytest.raises(InterruptedError):
+        seam.run_now(Run.REBUILD)
+    seam.run_now(Run.REBUILD)
+    assert (len(done), done[2] == done[3], events()) == (3 + 1 + 3, True, [90])
+
+
+def test_a_rebuild_in_windows_writes_the_days_that_closed_lately_from_their_events(monkeypatch) -> None:
+    monkeypatch.setattr("batch.run.REBUILD_EVENTS", 1)
+    now = int((timezone.now() - FIRST).total_seconds()) // 3600
+    yesterday = f"{timezone.now() - timedelta(days=1):%Y-%m-%d}"
+    append(now - 24 * 70, now - 24)
+    seam.run_now(Run.HOURLY)
+    append(now - 24)
+    seam.run_now(Run.REBUILD)
+    text = f"metrics=events&from={yesterday}&to={timezone.now():%Y-%m-%d}&interval=day"
+    found = ask.answer(Hub.objects.get(slug=HUB), QueryDict(text), timezone.now())
+    assert found["totals"]["events"] == 2
+
+
+def test_a_late_event_reaches_hour_day_and_month() -> None:
+    append(0, 1, 800)
+    seam.run_now(Run.HOURLY)
+    append(1)
+    consumer.apply_new()
+    before = events(interval="month")
+    seam.run_now(Run.HOURLY)
+    assert (before, events(interval="month"), events(interval="day")[0]) == ([3, 1, 0], [3, 1, 0], 3)
