@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from batch.models import Run
+from events import catalogue
 from events.models import ApiKey, Hub, Membership
 from speed import consumer
 from tests.api.test_stats_oracle import METRICS, append, fresh  # noqa: F401 (a fixture)
@@ -32,6 +33,7 @@ DAY = "from=2024-06-11&to=2024-06-12"
 def hub(fresh) -> Hub:  # noqa: F811
     hub = Hub.objects.create(slug="acme", timezone="Europe/Paris")
     Hub.objects.create(slug="other")
+    catalogue.forget()
     append(EVENTS)
     consumer.apply_new()
     return hub
