@@ -273,7 +273,8 @@ def matches(value: Any, written: str, name: str) -> bool:
     if isinstance(value, str):
         return written == value
     try:
-        return json.loads(written) == value
+        number = json.loads(written)
+        return not isinstance(number, bool) and number == value
     except ValueError:
         return False
 
