@@ -2,7 +2,9 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -10,6 +12,7 @@ from aggregations.cells import Cells
 from aggregations.measures import Measure
 from batch import archive
 from batch.engine import Span, engine
+from batch.view_store import RowsGone
 from events.log import Position, event_log
 from views_layer.seam import Moment
 
@@ -69,14 +72,27 @@ def fold(
     names = {f"d{number}": name for number, name in enumerate(dimensions)}
     keys |= {alias: expression(name) for alias, name in names.items()}
     paths, tail, where, parameters = _events(moment, hub, spans)
-    cells = engine().ask(paths, tail, where, parameters, keys, measures)
+    with _files(paths):
+        cells = engine().ask(paths, tail, where, parameters, keys, measures)
     return Cells({names.get(alias, alias): key for alias, key in cells.keys.items()}, cells.columns, cells.size)
 
 
 def rows(moment: Moment, hub: str, span: Span, select: str, where: str = "true") -> list[tuple]:
     """Rows of an SQL selection over a hub's events in a range of occurrence."""
     paths, tail, condition, parameters = _events(moment, hub, [span])
-    return list(engine().rows(paths, tail, select, f"{condition} AND {where}", parameters))
+    with _files(paths):
+        return list(engine().rows(paths, tail, select, f"{condition} AND {where}", parameters))
+
+
+@contextmanager
+def _files(paths: Sequence[str]) -> Iterator[None]:
+    """Raises RowsGone for a failure that comes of a file which was joined with others and deleted meanwhile."""
+    try:
+        yield
+    except Exception as error:
+        if lost := [path for path in paths if not Path(path).exists()]:
+            raise RowsGone(f"{lost[0]} was deleted while it was read; read again from the published epoch.") from error
+        raise
 
 
 def _events(moment: Moment, hub: str, spans: Sequence[Span]) -> tuple[list[str], pa.Table | None, str, list[object]]:

@@ -14,7 +14,7 @@ from events.log import event_log
 from events.models import Hub
 from speed import consumer
 from tests.simulation.world import ROLLUPS, empty
-from views_layer import ask, gather, seam
+from views_layer import ask, gather, raw, seam
 from views_layer.merged import MergedRows
 from views_layer.models import Seal, ViewRow
 
@@ -30,6 +30,7 @@ def world(redis_url: str, monkeypatch) -> None:
     for module in ("batch.run", "speed.folding"):
         monkeypatch.setattr(f"{module}.ROLLUPS", ROLLUPS)
     monkeypatch.setattr(gather, "_merged_rows", MergedRows())
+    monkeypatch.setattr(raw, "_tail", raw.Tail())
 
 
 def append(*hours: int) -> None:

@@ -19,7 +19,7 @@ from events.log import event_log
 from events.models import Cut, Hub
 from speed import buffers, consumer
 from tests.simulation.world import ROLLUPS, empty
-from views_layer import ask, gather, seam
+from views_layer import ask, gather, raw, seam
 from views_layer.merged import MergedRows
 from views_layer.models import Seal, ViewRow
 
@@ -36,6 +36,7 @@ def world(redis_url: str, monkeypatch) -> None:
     for module in ("batch.run", "speed.folding"):
         monkeypatch.setattr(f"{module}.ROLLUPS", ROLLUPS)
     monkeypatch.setattr(gather, "_merged_rows", MergedRows())
+    monkeypatch.setattr(raw, "_tail", raw.Tail())
 
 
 @pytest.fixture
@@ -305,6 +306,15 @@ def test_a_run_that_was_too_slow_adds_no_file() -> None:
     with pytest.raises(ledger.Fenced):
         archive.compact(2)
     assert ArchiveFile.objects.count() == 2
+
+
+def test_a_file_that_is_deleted_while_it_is_read_makes_the_reader_start_again() -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    moment = seam.moment(HUB, ROLLUPS, NOW)
+    Path(archive.paths(archive.visible(1))[0]).unlink()
+    with pytest.raises(RowsGone, match="was deleted while it was read"):
+        raw.rows(moment, HUB, (0, EVENT_AT + 1), "id")
 
 
 def test_a_lost_file_is_written_again_and_the_joined_ones_give_way() -> None:
