@@ -95,6 +95,11 @@ refuse_duplicates([rollup.name for rollup in ROLLUPS], "ROLLUPS names")
 refuse_duplicates([m.name for m in MEASURES] + [r.name for r in RATIOS], "MEASURES and RATIOS name")
 
 
+for ratio in RATIOS:
+    if unknown := {ratio.numerator, ratio.denominator} - {m.name for m in MEASURES}:
+        raise ValueError(f"Ratio {ratio.name} divides {', '.join(sorted(unknown))}, which MEASURES does not declare.")
+
+
 def rollup_named(name: str) -> Rollup:
     """The rollup of that name. Raises KeyError."""
     return _BY_NAME[name]

@@ -1,12 +1,18 @@
 """The run ledger: who may do an epoch's batch work, and what is published. Ticks are hints; the ledger decides."""
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from batch.models import Run
 from events.cuts import mark_published, published_cut
+
+logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 """How long a run that says nothing keeps its claim."""
@@ -29,6 +35,29 @@ def claim(epoch: int, kind: str) -> Run | None:
         if any(run.failed_at is None and run.alive_at > now - LEASE for run in earlier):
             return None
         return Run.objects.create(epoch=epoch, kind=earlier[0].kind if earlier else kind, claimed_at=now, alive_at=now)
+
+
+@contextmanager
+def kept_alive(run: Run) -> Iterator[None]:
+    """Keep the claim of a run through steps that say nothing for long. A process that is stopped keeps no claim."""
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(LEASE.total_seconds() / 4):
+            try:
+                Run.objects.filter(pk=run.pk).update(alive_at=timezone.now())
+            except OperationalError as error:
+                logger.warning("The claim of run %s could not be renewed (%s); it is tried again.", run.pk, error)
+            finally:
+                connection.close()
+
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def report(run: Run, step: str) -> None:

@@ -16,6 +16,7 @@ class Run(models.Model):
     failed_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     step = models.CharField(max_length=200, blank=True)
+    store_birth = models.CharField(max_length=16, blank=True)
     event_count = models.BigIntegerField(default=0)
     row_count = models.BigIntegerField(default=0)
 

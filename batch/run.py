@@ -39,6 +39,10 @@ Progress = Callable[[str, int, int], None]
 """Told what is done, how much of it, of how much."""
 
 
+class StoreEmptied(Exception):
+    """The view store lost its rows while a run wrote to it; nothing was published."""
+
+
 class Buffers(Protocol):
     """What a run needs of the speed layer; the seam gives it."""
 
@@ -62,7 +66,8 @@ def run_epoch(epoch: int, kind: str, buffers: Buffers, progress: Progress = sile
     if run is None:
         return None
     try:
-        _Work(run, progress).do(buffers)
+        with ledger.kept_alive(run):
+            _Work(run, progress).do(buffers)
     except ledger.Fenced:
         raise
     except BaseException as error:
@@ -92,6 +97,7 @@ class _Work:
         self._closed_at_last_cut = instant_ms(last_cut.cut_at) // HOUR_MS if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
+        self._begin_in_this_store()
         if not self._store.is_sealed(self._epoch - 1):
             # The view store was emptied, or its rows are of another declaration: merging with what it holds would be wrong.
             self._run.kind = Run.REBUILD
@@ -110,8 +116,21 @@ class _Work:
             self._recompute_everything()
         if self._run.kind != Run.HOURLY:
             archive.compact(self._epoch)
+        if self._store.birth() != self._run.store_birth:
+            raise StoreEmptied(
+                f"The view store was emptied while epoch {self._epoch} was written; the next run rebuilds it."
+            )
         self._store.seal(self._epoch)
         ledger.publish(self._run)
+
+    def _begin_in_this_store(self) -> None:
+        """Remember the store. Rows that an earlier run of the epoch wrote into it before or after it was emptied go."""
+        self._run.store_birth = self._store.birth()
+        self._run.save(update_fields=["store_birth"])
+        earlier = Run.objects.filter(epoch=self._epoch, pk__lt=self._run.pk).exclude(store_birth="")
+        if earlier.exclude(store_birth=self._run.store_birth).exists():
+            self._store.discard(self._epoch)
+            RebuiltWindow.objects.filter(epoch=self._epoch).delete()
 
     def _fold_epoch(self, fold: Callable, frozen: dict[tuple[str, str], bytes]) -> None:
         """Compare the epoch's cells with the frozen buffer; an hourly run merges them into the published hours."""

@@ -73,6 +73,14 @@ class ViewStore(ABC):
         """
 
     @abstractmethod
+    def birth(self) -> str:
+        """The mark of this very store, made when it is first asked for: an emptied store gets another one."""
+
+    @abstractmethod
+    def discard(self, version: int) -> None:
+        """Delete the rows of a version that is not published."""
+
+    @abstractmethod
     def clean_up(self, version: int) -> int:
         """Delete the rows that readers of `version` and later cannot need; returns how many."""
 

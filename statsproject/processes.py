@@ -59,6 +59,10 @@ def _prepare_redis(quick_deaths: int) -> None:
         kept.rename(kept.with_suffix(f".refused-{time.time_ns()}"))
 
 
+NICE = ("nice", "-n", "5")
+"""Under load the collector and the pages come first: a consumer that is late loses nothing."""
+
+
 def _celery(*arguments: str) -> tuple[str, ...]:
     # As root, which containers are, Celery warns at length of what JSON messages do not allow.
     python = (sys.executable, "-W", "ignore::UserWarning:celery.platforms")
@@ -68,7 +72,7 @@ def _celery(*arguments: str) -> tuple[str, ...]:
 def _worker(queue: str) -> tuple[str, ...]:
     """One process, without a pool: memory stays small, and tasks of a queue never run side by side."""
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return _celery("worker", "--pool", "solo", "--queues", queue, "--hostname", f"{queue}@%h", *quiet)
+    return (*NICE, *_celery("worker", "--pool", "solo", "--queues", queue, "--hostname", f"{queue}@%h", *quiet))
 
 
 def redis_part() -> Part | None:

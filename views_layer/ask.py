@@ -1,9 +1,9 @@
 """Ask: a question's answer as the API and the pages show it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import QueryDict
 
@@ -22,6 +22,7 @@ from views_layer.seam import Moment, moment, verify
 __all__ = ["QueryError", "answer", "live", "metric_catalogue"]
 
 TRIES = 5
+T = TypeVar("T")
 HUB_ROLLUP = rollup_named("hub")
 WITHOUT_BUFFERS = "The real-time buffers do not answer: the numbers end at the last batch run."
 WITHOUT_ROWS = "The view rows are being rebuilt: the numbers come from the raw events."
@@ -33,16 +34,14 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
     Raises QueryError for a question that cannot be answered.
     """
     question = read_question(parameters, hub.timezone, now)
-    for attempt in range(TRIES):
-        try:
-            current = moment(hub.slug, rollups_for(question), now)
-            found = _answer(hub, question, current, parameters)
-            verify(current)
-            return found
-        except RowsGone:
-            if attempt == TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
+
+    def read() -> dict[str, Any]:
+        current = moment(hub.slug, rollups_for(question), now)
+        found = _answer(hub, question, current, parameters)
+        verify(current)
+        return found
+
+    return _steady(read)
 
 
 def metric_catalogue() -> list[dict[str, Any]]:
@@ -52,10 +51,17 @@ def metric_catalogue() -> list[dict[str, Any]]:
 
 def live(hub: Hub, now: datetime) -> dict[str, Any]:
     """The last minutes of a hub, without robots: visitors in five minutes, events a minute for thirty, media read."""
-    current = moment(hub.slug, [HUB_ROLLUP], now)
     end = instant_ms(now)
     first_minute = end // 60_000 - 29
-    found = raw.rows(current, hub.slug, (first_minute * 60_000, end + 1), "occurred_at, visitor, media", "NOT is_bot")
+    span = (first_minute * 60_000, end + 1)
+
+    def read() -> list[tuple]:
+        current = moment(hub.slug, [HUB_ROLLUP], now)
+        found = raw.rows(current, hub.slug, span, "occurred_at, visitor, media", "NOT is_bot")
+        verify(current)
+        return found
+
+    found = _steady(read)
     minutes: list[tuple[int, set[int]]] = [(0, set()) for _ in range(30)]
     recent: set[int] = set()
     media: dict[str, set[int]] = {}
@@ -77,6 +83,16 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
             for key, visitors in sorted(media.items(), key=lambda entry: (-len(entry[1]), entry[0]))
         ],
     }
+
+
+def _steady(read: Callable[[], T]) -> T:
+    """What `read` gives; again where the rows that it began with were cleaned up meanwhile."""
+    for _ in range(TRIES - 1):
+        try:
+            return read()
+        except RowsGone:
+            continue
+    return read()
 
 
 def _answer(hub: Hub, question: Question, current: Moment, parameters: QueryDict) -> dict[str, Any]:

@@ -21,7 +21,10 @@ class ViewRow(models.Model):
 
 
 class Seal(models.Model):
-    """A version whose rows are all written, and the declaration that they were folded by."""
+    """A version whose rows are all written, and the declaration that they were folded by.
+
+    Version -1 stands for no rows: it holds the mark of the store itself.
+    """
 
     version = models.BigIntegerField(primary_key=True)
     declaration = models.CharField(max_length=16)

@@ -1,5 +1,6 @@
 """The view store in a database of Django: SQLite as it comes, PostgreSQL by URL."""
 
+import secrets
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -12,6 +13,8 @@ from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
 
 ROWS_AT_ONCE = 500
+BIRTH = -1
+"""The version under which the store keeps its own mark."""
 
 
 class OrmViewStore(ViewStore):
@@ -59,6 +62,12 @@ class OrmViewStore(ViewStore):
 
     def is_sealed(self, version: int) -> bool:
         return version == 0 or Seal.objects.filter(version=version, declaration=DECLARATION).exists()
+
+    def birth(self) -> str:
+        return Seal.objects.get_or_create(version=BIRTH, defaults={"declaration": secrets.token_hex(8)})[0].declaration
+
+    def discard(self, version: int) -> None:
+        ViewRow.objects.filter(version=version)._raw_delete("views")
 
     def clean_up(self, version: int) -> int:
         newer = ViewRow.objects.filter(
