@@ -147,15 +147,21 @@ class FrozenBuffers:
     """What batch needs of the speed layer."""
 
     def frozen(self, epoch: int) -> dict[tuple[str, str], bytes]:
-        """The states of the frozen buffer, all of one buffer. Raises Fenced where the epoch has been published."""
+        """The states of the frozen buffer, all of one buffer; those of lost lists are empty.
+
+        Raises Fenced where the epoch has been published.
+        """
+        missing: list[tuple[str, str]] = []
         while True:
             state = recovery.ensure(event_log())
             if state.published >= epoch:
                 raise ledger.Fenced(f"Epoch {epoch} has been published by another run.")
             names = buffers.frozen_names(epoch)
             found = {(hub, rollup): buffers.entries_of(epoch, hub, rollup) for hub, rollup in names or []}
-            if names is not None and all(found.values()):
-                return {(hub, rollup): _merged(rollup, entries) for (hub, rollup), entries in found.items()}
+            missed, missing = missing, [name for name, entries in found.items() if not entries]
+            # Lists that are missing once may have been read while Redis was emptied; missing twice, they are lost.
+            if names is not None and missing == missed:
+                return {name: _merged(name[1], entries) if entries else b"" for name, entries in found.items()}
 
     def retire(self, epoch: int) -> None:
         buffers.retire(epoch, cut_position(epoch))
