@@ -56,7 +56,8 @@ def rebuild(log: EventLog, found: buffers.Pipeline | None) -> bool:
     end = waiting.position if waiting else start
     if not at_or_before(end, log.head()):
         raise LogGap(f"The log ends at {log.head()}, before the recorded cut {end}; restore the log before reading on.")
-    logger.warning("The buffers (%s) do not agree with the ledger; they are built again from the log.", found)
+    level = logging.WARNING if found or published else logging.INFO
+    logger.log(level, "The buffers (%s) do not agree with the ledger; they are built again from the log.", found)
     if waiting is None:
         return buffers.install(buffers.Pipeline(epoch, epoch + 1, start, None, None), [], found)
     state = buffers.Pipeline(epoch, epoch + 2, waiting.position, waiting.epoch, waiting.position)

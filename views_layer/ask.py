@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from zlib import crc32
 
 from django.http import QueryDict
 
@@ -224,14 +225,29 @@ def _page(question: Question, rows: list[dict[str, Any]]) -> tuple[list[dict[str
     """The rows after the cursor, and the cursor of the next page."""
     if question.cursor is not None:
         try:
-            rows = [row for row in rows if _sort_key(question, row) > question.cursor]
-        except TypeError:
+            mark, *after = question.cursor
+            if mark != _question_mark(question):
+                raise TypeError
+            rows = [row for row in rows if _sort_key(question, row) > after]
+        except (TypeError, ValueError):
             raise QueryError(
                 "invalid_cursor", "This cursor is of another question; ask the same one as before.", "cursor"
             ) from None
     page = rows[: question.limit]
     more = len(rows) > question.limit
-    return page, cursor_text(_sort_key(question, page[-1])) if more else None
+    return page, cursor_text([_question_mark(question), *_sort_key(question, page[-1])]) if more else None
+
+
+def _question_mark(question: Question) -> int:
+    """Tells questions apart whose rows are in different orders, for a cursor."""
+    asked = (
+        question.metrics,
+        question.by,
+        question.interval,
+        question.order,
+        sorted(question.filters.items(), key=repr),
+    )
+    return crc32(repr(asked).encode())
 
 
 def _shown(question: Question, bounds: list[int], row: dict[str, Any]) -> dict[str, Any]:

@@ -176,16 +176,21 @@ def _instant(name: str, text: str, zone: ZoneInfo) -> int:
     try:
         if len(text) == 10:
             day = date.fromisoformat(text)
-            if not 1970 <= day.year <= 9000:
-                raise ValueError(text)
+            _refuse_far(name, text, day.year)
             return instant_ms(midnight(day, zone))
         moment = datetime.fromisoformat(UNESCAPED_PLUS.sub(r"\1+\2", text))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        if not 1970 <= moment.year <= 9000:
-            raise ValueError(text)
+        _refuse_far(name, text, moment.year)
         return instant_ms(moment.astimezone(UTC))
     except (ValueError, OverflowError):
         raise QueryError(f"invalid_{name}", problem, name) from None
+
+
+def _refuse_far(name: str, text: str, year: int) -> None:
+    if not 1970 <= year <= 9000:
+        raise QueryError(
+            f"invalid_{name}", f"{name} {text!r} lies outside the years 1970 to 9000, which have events.", name
+        )
 
 
 def _listed(parameters: QueryDict, name: str, allowed: Iterable[str]) -> list[str]:

@@ -54,12 +54,12 @@ def test_the_normaliser_takes_it_once(hub: Hub, facts: list[Fact]) -> None:
     assert [append(facts[:3_000], hub), append(facts[:3_000], hub)] == [(3_000, 0), (0, 3_000)]
 
 
-def test_live_traffic_is_of_two_to_five_events_a_second_and_never_ahead_of_time(hub: Hub) -> None:
+def test_live_traffic_is_of_about_one_event_a_second_and_never_ahead_of_time(hub: Hub) -> None:
     now = 1_795_513_000_000
     traffic = Traffic(hub, now)
     sent = [fact for second in range(1_200) for fact in traffic.due_by(now + second * 1_000)]
     assert (
-        2 <= len(sent) / 1_200 <= 5,
+        0.5 <= len(sent) / 1_200 <= 2,
         max(map(instant, sent)) <= now + 1_200_000,
         len({fact["id"] for fact in sent}),
     ) == (

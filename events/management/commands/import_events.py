@@ -34,7 +34,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no hub {hub!r}; create it with create_hub {hub}.")
         try:
             with tqdm(total=100, file=sys.stderr, desc="import", bar_format=BAR) as bar:
-                result = import_file(file, hub, options["format"], lambda part: bar.update(50 * part))
+                result = import_file(file, hub, options["format"], lambda part: bar.update(min(50 * part, 100 - bar.n)))
         except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
             raise CommandError(f"{str(file)!r} cannot be read: {error}. Correct it and repeat the import.") from error
         except LogBusy as error:
