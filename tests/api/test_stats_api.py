@@ -130,6 +130,12 @@ def test_an_error_names_the_value_and_the_field(reader, query, code, field, offe
     assert set(error) == {"code", "detail", "field"}
 
 
+def test_the_cursor_of_another_question_is_refused(reader):
+    cursor = stats(reader, f"metrics=events&by=media&limit=1&order=media&{DAY}").json()["meta"]["next_cursor"]
+    response = stats(reader, f"metrics=events&by=media&limit=1&{DAY}&cursor={cursor}")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_cursor")
+
+
 PATHS = ("stats?metrics=events", "media", "live", "restatements")
 
 

@@ -7,9 +7,9 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from aggregations.event import Event
-from aggregations.rollups import HOUR_MS
+from aggregations.rollups import HOUR_MS, declaration_of
 from batch.models import RebuiltWindow, Run
-from batch.run import _Work
+from batch.run import StoreEmptied, _Work
 from events.log import event_log
 from events.models import Hub
 from speed import consumer
@@ -120,3 +120,35 @@ def test_a_late_event_reaches_hour_day_and_month() -> None:
     before = events(interval="month")
     seam.run_now(Run.HOURLY)
     assert (before, events(interval="month"), events(interval="day")[0]) == ([3, 1, 0], [3, 1, 0], 3)
+
+
+def test_a_store_that_is_emptied_while_a_run_writes_is_noticed(monkeypatch) -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    append(1, 2)
+    record_audit = _Work._record_audit
+
+    def emptying(self: _Work, *audit) -> None:
+        ViewRow.objects.all().delete()
+        Seal.objects.all().delete()
+        monkeypatch.setattr(_Work, "_record_audit", record_audit)
+        record_audit(self, *audit)
+
+    monkeypatch.setattr(_Work, "_record_audit", emptying)
+    with pytest.raises(StoreEmptied, match="epoch 2"):
+        seam.run_now(Run.HOURLY)
+    run = seam.run_now(Run.HOURLY)
+    assert (sum(events()), run.published_at is not None) == (3, True)
+
+
+def test_rows_and_buffers_of_another_declaration_do_not_count(monkeypatch) -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    monkeypatch.setattr("views_layer.stores.orm.DECLARATION", "another")
+    monkeypatch.setattr("speed.buffers.PREFIX", "affluence:another:")
+    append(2)
+    consumer.apply_new()
+    before = sum(events())
+    run = seam.reconcile(timezone.now())
+    assert (before, sum(events()), run and run.kind) == (2, 2, Run.REBUILD)
+    assert declaration_of(ROLLUPS[:1]) != declaration_of(ROLLUPS[1:])
