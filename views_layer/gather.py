@@ -131,7 +131,7 @@ class _Reader:
         """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others."""
         if not cut_hours:
             return ranges, []
-        spans = []
+        ranges, spans = list(ranges), []
         extremes = self._extremes(cut_hours)
         for hour in cut_hours:
             first_at, last_at = extremes.get(hour, (INT64_MAX, INT64_MIN))
@@ -140,7 +140,7 @@ class _Reader:
             buckets = {self._bucket_at(first_at), self._bucket_at(last_at)}
             if len(buckets) == 1 and (self._start <= first_at) == (self._start <= last_at):
                 if (bucket := buckets.pop()) is not None:
-                    ranges = [*ranges, (bucket, (hour, hour + 1))]
+                    ranges.append((bucket, (hour, hour + 1)))
             else:
                 spans.append((max(hour * HOUR_MS, self._start), min((hour + 1) * HOUR_MS, self._end)))
         return ranges, [span for span in spans if span[0] < span[1]]

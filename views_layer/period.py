@@ -56,6 +56,14 @@ def offsets_between(start: int, end: int, zone: ZoneInfo) -> frozenset[timedelta
     return frozenset(offset for offset in found if offset is not None)
 
 
+def end_a_year_before(end: datetime, zone: ZoneInfo) -> datetime:
+    """The end of a half-open range a year earlier. A range that ends with 28 February ends with it there too."""
+    local = end.astimezone(zone).replace(tzinfo=None)
+    if (local.month, local.day) == (2, 29) and local.time() == datetime.min.time():
+        return midnight(date(local.year - 1, 3, 1), zone)
+    return year_before(end, zone)
+
+
 def boundaries(start: int, end: int, interval: str | None, zone: ZoneInfo) -> list[int]:
     """The starts of the local buckets that overlap [start, end) and the end of the last, in milliseconds.
 

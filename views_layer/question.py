@@ -17,7 +17,7 @@ from aggregations.buckets import instant_ms, midnight, moment_of
 from aggregations.fields import INTEGER_FIELDS
 from aggregations.metrics import METRICS
 from aggregations.rollups import DIMENSIONS, HOUR_MS
-from views_layer.period import PERIODS, period_of, year_before
+from views_layer.period import PERIODS, end_a_year_before, period_of, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
 PROPERTY = "properties."
@@ -71,7 +71,8 @@ class Question:
         assert self.start is not None
         if self.compare == "previous":
             return replace(self, start=self.start - (self.end - self.start), end=self.start, compare=None)
-        start, end = (instant_ms(year_before(moment_of(at), self.zone)) for at in (self.start, self.end))
+        start = instant_ms(year_before(moment_of(self.start), self.zone))
+        end = instant_ms(end_a_year_before(moment_of(self.end), self.zone))
         return replace(self, start=start, end=end, compare=None)
 
 

@@ -1,10 +1,10 @@
 """Buckets of an interval where clocks move by half an hour."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from aggregations.buckets import instant_ms, moment_of
-from views_layer.period import boundaries, offsets_between
+from aggregations.buckets import instant_ms, midnight, moment_of
+from views_layer.period import boundaries, end_a_year_before, offsets_between
 
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
 
@@ -34,3 +34,10 @@ def test_an_hour_of_which_a_half_is_skipped_is_one_shorter_hour():
 def test_offsets_between_two_summers_hold_that_of_the_winter():
     found = offsets_between(at("2023-12-01T00:00:00+11:00"), at("2024-12-01T00:00:00+11:00"), LORD_HOWE)
     assert found == {timedelta(hours=11), timedelta(hours=10, minutes=30)}
+
+
+def test_a_range_that_ends_with_28_february_ends_with_it_a_year_earlier():
+    zone = ZoneInfo("Europe/Paris")
+    ends = [date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 2)]
+    found = [end_a_year_before(midnight(day, zone), zone).astimezone(zone).date() for day in ends]
+    assert found == [date(2023, 3, 1), date(2023, 3, 1), date(2023, 3, 2)]
