@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from aggregations.rollups import HOUR_MS
 
-DAY, MONTH = "day", "month"
+HOUR, DAY, WEEK, MONTH = "hour", "day", "week", "month"
+"""Widths of time: grains of view rows, and intervals of questions."""
 
 
 def instant_ms(moment: datetime) -> int:
@@ -38,14 +39,16 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def first_day(grain: str, day: date) -> date:
-    """The first day of the bucket that holds `day`."""
+    """The first day of the day, week (from Monday) or month that holds `day`."""
+    if grain == WEEK:
+        return day - timedelta(days=day.weekday())
     return day.replace(day=1) if grain == MONTH else day
 
 
 def next_first_day(grain: str, day: date) -> date:
-    """The first day of the bucket after the one that begins on `day`."""
-    if grain == DAY:
-        return day + timedelta(days=1)
+    """The first day of the day, week or month after the one that begins on `day`."""
+    if grain != MONTH:
+        return day + timedelta(days=7 if grain == WEEK else 1)
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 

@@ -64,15 +64,20 @@ def group(keys: Sequence[Key], size: int) -> Groups:
     for key in keys:
         width = max(len(key.vocabulary), 1)
         if span * width >= 2**62:
-            combined = np.unique(combined, return_inverse=True)[1].astype(np.int64)
+            combined = _grouped(combined).cells
             span = size + 1
         combined = combined * width + key.codes
         span *= width
-    order = np.argsort(combined, kind="stable")
-    ordered = combined[order]
-    first = np.ones(size, dtype=bool)
+    return _grouped(combined)
+
+
+def _grouped(values: np.ndarray) -> Groups:
+    """Put equal values into one cell; cells are numbered in the order of their values."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.ones(len(values), dtype=bool)
     first[1:] = ordered[1:] != ordered[:-1]
-    cells = np.empty(size, dtype=np.int64)
+    cells = np.empty(len(values), dtype=np.int64)
     cells[order] = np.cumsum(first) - 1
     return Groups(cells, order, np.flatnonzero(first))
 
@@ -233,9 +238,11 @@ def _pack_key_slices(key: Key, edges: np.ndarray) -> list[bytes]:
         vocabularies = [_encode(key.vocabulary)] * (len(edges) - 1)
     else:
         runs = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-        used, places = _ranked(runs * len(key.vocabulary) + key.codes)
+        places = runs * len(key.vocabulary) + key.codes
+        groups = _grouped(places)
+        used = places[groups.order[groups.starts]]
         firsts = np.searchsorted(used, np.arange(len(edges)) * len(key.vocabulary))
-        codes = places - firsts[runs]
+        codes = groups.cells - firsts[runs]
         values = [key.vocabulary[code] for code in (used % len(key.vocabulary)).tolist()]
         bounds = firsts.tolist()
         vocabularies = [_encode(values[first:last]) for first, last in pairwise(bounds)]
@@ -243,17 +250,6 @@ def _pack_key_slices(key: Key, edges: np.ndarray) -> list[bytes]:
         struct.pack("<I", len(vocabulary)) + vocabulary + packed
         for vocabulary, packed in zip(vocabularies, pack_slices(codes, edges), strict=True)
     ]
-
-
-def _ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, sorted, and for each value its place among them."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    first = np.ones(len(values), dtype=bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    places = np.empty(len(values), dtype=np.int64)
-    places[order] = np.cumsum(first) - 1
-    return ordered[first], places
 
 
 def _unpack_key(data: memoryview, size: int) -> Key:

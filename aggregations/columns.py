@@ -72,6 +72,10 @@ class Key:
         vocabulary = self.vocabulary
         return Key([vocabulary[code] for code in used.tolist()], codes)
 
+    def holding(self, accepts: Callable[[Value], bool]) -> np.ndarray:
+        """For each row, whether its value is accepted; asked once for each value."""
+        return np.array([accepts(value) for value in self.vocabulary], dtype=bool)[self.codes]
+
     @staticmethod
     def joined(keys: Sequence[Key]) -> Key:
         """The rows of several keys, one after the other, over one vocabulary."""

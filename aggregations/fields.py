@@ -59,9 +59,8 @@ class Comparison(Condition):
     def mask(self, columns: EventColumns) -> np.ndarray:
         if isinstance(self.constant, int):
             return columns.is_set(self.field) & _COMPARE[self.symbol](columns.integers(self.field), self.constant)
-        key = columns.key(self.field)
-        satisfying = [v is not None and _COMPARE[self.symbol](v, self.constant) for v in key.vocabulary]
-        return np.array(satisfying, dtype=bool)[key.codes] if len(key.codes) else np.zeros(0, dtype=bool)
+        compare = _COMPARE[self.symbol]
+        return columns.key(self.field).holding(lambda value: value is not None and compare(value, self.constant))
 
     def sql(self) -> str:
         constant = self.constant if isinstance(self.constant, int) else sql_text(self.constant)

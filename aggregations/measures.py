@@ -39,6 +39,14 @@ class Groups:
         return operation.reduceat(values[self.order], self.starts) if self.size else np.zeros(0, dtype=np.int64)
 
 
+def _accumulated(operation: np.ufunc, into: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """`into` after each part's values were put in by `operation`, each at its target (-1: left out)."""
+    for column, targets in parts:
+        kept = targets >= 0
+        operation.at(into, targets[kept], column[kept])
+    return into
+
+
 class Measure:
     """What is computed for each cell. `field` is the event's field that it reads, `where` the events it counts."""
 
@@ -144,11 +152,7 @@ class Count(Measure):
         return groups.reduce(np.add, contribution)
 
     def merge_columns(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], size: int) -> np.ndarray:
-        merged = self.empty(size)
-        for column, targets in parts:
-            kept = targets >= 0
-            np.add.at(merged, targets[kept], column[kept])
-        return merged
+        return _accumulated(np.add, self.empty(size), parts)
 
     def empty(self, size: int) -> np.ndarray:
         return np.zeros(size, dtype=np.int64)
@@ -225,11 +229,7 @@ class Extreme(OfField):
         return groups.reduce(self.operation, contribution)
 
     def merge_columns(self, parts: Sequence[tuple[np.ndarray, np.ndarray]], size: int) -> np.ndarray:
-        merged = self.empty(size)
-        for column, targets in parts:
-            kept = targets >= 0
-            self.operation.at(merged, targets[kept], column[kept])
-        return merged
+        return _accumulated(self.operation, self.empty(size), parts)
 
     def empty(self, size: int) -> np.ndarray:
         return np.full(size, self.absent, dtype=np.int64)

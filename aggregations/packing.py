@@ -9,16 +9,12 @@ ZEROS = b"\x00"
 """The bytes of values that are all zero, or none."""
 
 
-def pack_integers(values: np.ndarray) -> bytes:
-    """One byte for the width (0, 1, 2, 4 or 8 bytes a value; 0: all are zero), then the values, little-endian.
-
-    Negative values and those of 2^32 and more take 8 bytes, signed. Equal values give equal bytes.
-    """
-    return pack_slices(values, np.array([0, len(values)]))[0]
-
-
 def pack_slices(values: np.ndarray, edges: np.ndarray) -> list[bytes]:
-    """`pack_integers` of each run `values[edges[i]:edges[i + 1]]`, for runs that follow one another from 0 to the end."""
+    """The bytes of each run `values[edges[i]:edges[i + 1]]`, for runs that follow one another from 0 to the end.
+
+    One byte for the width (0, 1, 2, 4 or 8 bytes a value; 0: all are zero), then the values, little-endian. Negative
+    values and those of 2^32 and more take 8 bytes, signed. Equal values give equal bytes.
+    """
     starts, ends = edges[:-1], edges[1:]
     widths = np.zeros(len(starts), dtype=np.int64)
     filled = ends > starts
@@ -54,7 +50,7 @@ class Reader:
         return taken
 
     def integers(self, size: int) -> np.ndarray:
-        """The next `size` values of `pack_integers`, as int64."""
+        """The next `size` values of a run of `pack_slices`, as int64."""
         width = self.take(1)[0]
         if width == 0:
             return np.zeros(size, dtype=np.int64)

@@ -22,6 +22,7 @@ from aggregations.event import Event
 from aggregations.fields import INTEGER_FIELDS
 from batch import ledger
 from batch.models import ArchiveFile
+from events.cuts import cut_positions
 from events.log import Chunk, EventLog, Position
 
 logger = logging.getLogger(__name__)
@@ -136,14 +137,12 @@ def clean_up(epoch: int) -> int:
     return len(retired)
 
 
-def restore(log: EventLog, epoch: int, cuts: Sequence[Position]) -> int:
-    """Write the whole archive again from the log where a file is missing; returns the number of files written.
-
-    `cuts` are the positions of the epochs from 0 to `epoch`.
-    """
+def restore(log: EventLog, epoch: int) -> int:
+    """Write the archive up to `epoch` again from the log where a file is missing; returns the number of files written."""
     if all(Path(path).exists() for path in paths(visible(epoch))):
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
+    cuts = cut_positions(epoch)
     written = [
         file for number in range(1, len(cuts)) for file in _write_range(log, number, cuts[number - 1], cuts[number])
     ]

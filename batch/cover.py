@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
-from aggregations.buckets import bucket_of
-from batch.view_store import DAY, HOUR, MONTH, RowAddress, ViewStore
+from aggregations.buckets import DAY, HOUR, MONTH, bucket_of
+from batch.view_store import RowAddress, ViewStore
 
 COARSE_FIRST = (MONTH, DAY, HOUR)
 

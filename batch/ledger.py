@@ -95,11 +95,16 @@ def fail(run: Run, error: BaseException) -> None:
 
 def last_epoch_from_raw_events() -> int:
     """The newest published epoch whose run recomputed from the raw events (daily or rebuild); 0 before the first."""
-    runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
-    return runs.order_by("-epoch").values_list("epoch", flat=True).first() or 0
+    run = _last_from_raw_events()
+    return run.epoch if run else 0
 
 
 def last_daily_at() -> datetime | None:
     """When the newest published run from the raw events began; None before the first."""
+    run = _last_from_raw_events()
+    return run.claimed_at if run else None
+
+
+def _last_from_raw_events() -> Run | None:
     runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
-    return runs.order_by("-epoch").values_list("claimed_at", flat=True).first()
+    return runs.order_by("-epoch").first()

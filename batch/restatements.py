@@ -5,14 +5,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.utils import timezone
 
-from aggregations.buckets import DAY, bucket_of, moment_of
+from aggregations.buckets import DAY, HOUR, bucket_of, moment_of
 from aggregations.cells import Cells, decode, regroup
 from aggregations.columns import Key
 from aggregations.metrics import METRICS, present_row, zero
 from aggregations.rollups import HOUR_MS, rollup_named
 from batch.cover import cover
 from batch.models import Restatement
-from batch.view_store import HOUR, ViewRow, ViewStore
+from batch.view_store import ViewRow, ViewStore
 
 HUB = rollup_named("hub")
 
@@ -54,7 +54,7 @@ def record(
 def _people(parts: list[Cells]) -> dict[str, int | float | None]:
     """The metrics of all cells together, without robots."""
     kept: list[tuple[Cells, dict[str, Key], np.ndarray]] = [
-        (cells, {}, np.array([not is_bot for is_bot in cells.keys["is_bot"].values()])) for cells in parts
+        (cells, {}, cells.keys["is_bot"].holding(lambda is_bot: not is_bot)) for cells in parts
     ]
     whole = regroup(kept, HUB.measures) if kept else None
     return present_row(whole, 0) if whole and whole.size else {metric: zero(metric) for metric in METRICS}

@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from aggregations.buckets import bucket_of, buckets_of
+from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of
 from aggregations.cells import Cells, decode, encode_slices, merge, regroup
 from aggregations.columns import Key
 from aggregations.rollups import Rollup
 from batch.cover import Hours, cover, without
-from batch.view_store import DAY, HOUR, MONTH, RowAddress, ViewRow, ViewStore
+from batch.view_store import RowAddress, ViewRow, ViewStore
 
 WRITTEN = {DAY: (HOUR,), MONTH: (DAY, HOUR)}
 """The grains that a coarse row is merged from, coarsest first."""

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
-from aggregations.buckets import MONTH, bucket_of, buckets_of, instant_ms, moment_of
+from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import Cells, encode
 from aggregations.rollups import HOUR_MS, ROLLUPS
 from batch import archive, ledger, restatements
@@ -23,7 +23,7 @@ from batch.cover import Hours, joined
 from batch.engine import engine
 from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
-from batch.view_store import DAY, HOUR, ViewRow, view_store
+from batch.view_store import ViewRow, view_store
 from events.cuts import cut_position, published_cut
 from events.log import event_log
 from events.models import Hub
@@ -104,7 +104,7 @@ class _Work:
             self._run.save(update_fields=["kind"])
         self._say("archive")
         if self._run.kind != Run.HOURLY:
-            archive.restore(self._log, self._epoch - 1, [cut_position(n) for n in range(self._epoch)])
+            archive.restore(self._log, self._epoch - 1)
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
         self._say("fold and audit")

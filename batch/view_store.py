@@ -13,8 +13,6 @@ from functools import cache
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-HOUR, DAY, MONTH = "hour", "day", "month"
-
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:

@@ -14,11 +14,12 @@ from django.conf import settings
 from django.utils import timezone
 from pyroaring import BitMap
 
+from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.cells import Cells, encode
 from aggregations.columns import Key
 from aggregations.rollups import rollup_named
 from aggregations.sets import Sets
-from batch.view_store import DAY, HOUR, MONTH, ViewRow, view_store
+from batch.view_store import ViewRow, view_store
 from bench import house
 from bench.figures import Figures, Options, at_most, quantile, say, seconds_of
 from bench.history import client, forget

@@ -13,10 +13,11 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from aggregations.buckets import HOUR
 from batch import archive
 from batch.cover import cover
 from batch.models import Run
-from batch.view_store import HOUR, view_store
+from batch.view_store import view_store
 from bench import house, mix
 from bench.figures import Figures, Options, at_least, at_most, quantile, say, seconds_of
 from bench.hour import scan_seconds

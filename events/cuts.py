@@ -20,6 +20,11 @@ def cut_position(epoch: int) -> Position:
     return Cut.objects.get(epoch=epoch).position if epoch else {}
 
 
+def cut_positions(epoch: int) -> list[Position]:
+    """The positions that ended the epochs 0 to `epoch`."""
+    return [{}, *Cut.objects.filter(epoch__lte=epoch).order_by("epoch").values_list("position", flat=True)]
+
+
 def published_cut() -> Cut | None:
     """The cut of the newest published epoch; None before the first publication."""
     return Cut.objects.filter(published_at__isnull=False).order_by("-epoch").first()

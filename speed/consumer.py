@@ -19,6 +19,15 @@ def apply_new(log: EventLog | None = None, until: Position | None = None) -> int
     Redis is empty or older than the ledger. Raises LogGap at a missing chunk, redis.RedisError without Redis.
     """
     log = log or event_log()
+    applied, is_through = 0, False
+    while not is_through:
+        some, is_through = _apply(log, until)
+        applied += some
+    return applied
+
+
+def _apply(log: EventLog, until: Position | None) -> tuple[int, bool]:
+    """The number of events applied, and whether that was all: not so where the buffers changed under it."""
     applied = 0
     state = recovery.ensure(log)
     for batch in folding.batches(log.read(state.mark, until)):
@@ -27,7 +36,7 @@ def apply_new(log: EventLog | None = None, until: Position | None = None) -> int
         long_lists = buffers.apply(state.active, state.mark, next_mark, folding.entries(batch))
         if long_lists is None:
             logger.info("Somebody else moved the buffers on from %s; starting again there.", state)
-            return applied + apply_new(log, until)
+            return applied, False
         applied += sum(len(chunk.events) for chunk in batch)
         state = replace(state, mark=next_mark)
         try:
@@ -35,8 +44,8 @@ def apply_new(log: EventLog | None = None, until: Position | None = None) -> int
         except DamagedCells:
             logger.exception("The active buffer is damaged; it is built again from the log.")
             recovery.rebuild(log, state)
-            return applied + apply_new(log, until)
-    return applied
+            return applied, False
+    return applied, True
 
 
 def _compact(epoch: int, long_lists: Iterable[tuple[str, str]]) -> None:

@@ -8,12 +8,12 @@ from zlib import crc32
 
 from django.http import QueryDict
 
-from aggregations.buckets import instant_ms, moment_of
+from aggregations.buckets import HOUR, instant_ms, moment_of
 from aggregations.cells import Cells, decode, regroup
 from aggregations.columns import value_order
 from aggregations.metrics import catalogue, present, zero
 from aggregations.rollups import HOUR_MS, rollup_named
-from batch.view_store import HOUR, RowsGone, view_store
+from batch.view_store import RowsGone, view_store
 from events.models import Hub
 from views_layer import raw
 from views_layer.gather import Gathered, gather, rollups_for
@@ -146,8 +146,7 @@ def _rows(question: Question, found: Gathered) -> list[dict[str, Any]]:
     of_bucket = {row["bucket"]: row for row in rows}
     nothing = {metric: zero(metric) for metric in question.metrics}
     count = len(found.bounds) - 1 if question.interval else 1
-    filled = [of_bucket.get(bucket, {"bucket": bucket} | nothing) for bucket in range(count)]
-    return filled
+    return [of_bucket.get(bucket, {"bucket": bucket} | nothing) for bucket in range(count)]
 
 
 def _totals(question: Question, found: Gathered) -> dict[str, Any]:

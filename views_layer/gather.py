@@ -4,20 +4,20 @@ Rows and buffers are kept by full hours. An hour that a boundary of the question
 the last event of the hub in it show that all its events lie on one side; else its events are folded raw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from aggregations.buckets import moment_of
+from aggregations.buckets import DAY, HOUR, MONTH, moment_of
 from aggregations.cells import Cells, decode, regroup
-from aggregations.columns import Key
+from aggregations.columns import Key, Value
 from aggregations.measures import INT64_MAX, INT64_MIN, Measure
 from aggregations.metrics import measures_for
 from aggregations.rollups import HOUR_MS, Rollup, rollup_for, rollup_named
 from batch.cover import Hours, cover
-from batch.view_store import DAY, HOUR, MONTH, view_store
+from batch.view_store import view_store
 from events.models import Hub
 from views_layer import raw
 from views_layer.merged import MergedRows
@@ -256,26 +256,21 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
     mask = buckets >= 0
     if question.robots != "include":
         wanted = int(question.robots == "only")
-        mask = (
-            mask & np.array([value == wanted for value in keys["is_bot"].vocabulary], dtype=bool)[keys["is_bot"].codes]
-        )
+        mask = mask & keys["is_bot"].holding(lambda is_bot: is_bot == wanted)
     for name, values in question.filters.items():
-        accepted = _accepted(name, values)
-        found = keys[name].vocabulary
-        if name.startswith(PROPERTY):
-            found = [raw.property_text(text) for text in found]  # type: ignore[arg-type]
-        mask = mask & np.array([value in accepted for value in found], dtype=bool)[keys[name].codes]
+        mask = mask & keys[name].holding(_acceptor(name, values))
     bucket = Key.of_integers(buckets)
     return cells, {"bucket": bucket} | {name: keys[name] for name in question.by}, mask
 
 
-def _accepted(name: str, values: Sequence[str | int | None]) -> set[str | int | None]:
+def _acceptor(name: str, values: Sequence[str | int | None]) -> Callable[[Value], bool]:
+    """Whether a key's value passes a filter; those of properties are compared in their one text."""
     if not name.startswith(PROPERTY):
-        return set(values)
-    texts: set[str | int | None] = set()
+        return set(values).__contains__
+    texts: set[str | None] = set()
     for value in values:
         texts |= {None} if value is None else raw.property_texts(str(value))
-    return texts
+    return lambda text: raw.property_text(text) in texts  # type: ignore[arg-type]
 
 
 def _time_key(name: str, moments: np.ndarray, zone: ZoneInfo) -> Key:

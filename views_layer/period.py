@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from aggregations.buckets import HOUR_MS, instant_ms, midnight, moment_of, next_first_day
+from aggregations.buckets import HOUR_MS, first_day, instant_ms, midnight, moment_of, next_first_day
 
 PERIODS = ("today", "yesterday", "24h", "7d", "28d", "30d", "12mo", "month", "year", "all")
 DAYS = {"today": 1, "7d": 7, "28d": 28, "30d": 30}
@@ -80,7 +80,7 @@ def boundaries(start: int, end: int, interval: str | None, zone: ZoneInfo) -> li
 def _first_start(start: int, interval: str, zone: ZoneInfo) -> int:
     if interval == "hour":
         return _hour_start(start, zone)
-    return instant_ms(midnight(_first_day(moment_of(start).astimezone(zone).date(), interval), zone))
+    return instant_ms(midnight(first_day(interval, moment_of(start).astimezone(zone).date()), zone))
 
 
 def _hour_start(at: int, zone: ZoneInfo) -> int:
@@ -89,17 +89,9 @@ def _hour_start(at: int, zone: ZoneInfo) -> int:
     return instant_ms(local.replace(minute=0, second=0, microsecond=0).astimezone(UTC))
 
 
-def _first_day(day: date, interval: str) -> date:
-    if interval == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if interval == "month" else day
-
-
 def _next_start(start: int, interval: str, zone: ZoneInfo) -> int:
     if interval == "hour":
         following = _hour_start(start + HOUR_MS, zone)
         return following if following > start else _hour_start(start + 2 * HOUR_MS - 1, zone)
     day = moment_of(start).astimezone(zone).date()
-    if interval == "week":
-        return instant_ms(midnight(_first_day(day, interval) + timedelta(days=7), zone))
-    return instant_ms(midnight(next_first_day(interval, _first_day(day, interval)), zone))
+    return instant_ms(midnight(next_first_day(interval, first_day(interval, day)), zone))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from batch.view_store import DAY, HOUR, MONTH, RowsGone, ViewRow, ViewStore
+from aggregations.buckets import DAY, HOUR, MONTH
+from batch.view_store import RowsGone, ViewRow, ViewStore
 from views_layer import models
 from views_layer.stores.orm import OrmViewStore
 

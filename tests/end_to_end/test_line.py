@@ -3,13 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,27 +16,13 @@ import psutil
 import pytest
 
 from statsproject.supervisor import MARK
+from tests.waiting import free_port, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S, VISIBLE_S, HEALED_S = 60, 20, 40
 SPOKEN = {"worker-speed": "--queues speed", "redis": "redis-server"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(is_so: Callable[[], bool], seconds: float) -> float:
-    """Wait until it is so; returns how long it took. Fails after `seconds`."""
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < seconds, f"not so within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 class Line:

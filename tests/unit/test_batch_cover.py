@@ -2,8 +2,9 @@
 
 from zoneinfo import ZoneInfo
 
+from aggregations.buckets import DAY, HOUR
 from batch.cover import cover
-from batch.view_store import DAY, HOUR, RowAddress
+from batch.view_store import RowAddress
 
 UTC = ZoneInfo("UTC")
 

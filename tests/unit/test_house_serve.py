@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from statsproject.supervisor import MARK
+from tests.waiting import free_port, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
@@ -29,21 +30,6 @@ SPOKEN = {
     "beat": " beat ",
     "redis": "redis-server",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def until(is_so: Callable[[], bool], seconds: float) -> float:
-    """Wait until it is so; returns how long it took. Fails after `seconds`."""
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < seconds, f"not so within {seconds} s"
-        time.sleep(0.1)
-    return time.monotonic() - began
 
 
 class House:

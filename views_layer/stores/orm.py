@@ -7,8 +7,9 @@ from itertools import islice
 from django.db import connections, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import DAY, HOUR, MONTH, RowAddress, RowsGone, ViewStore
+from batch.view_store import RowAddress, RowsGone, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
 
