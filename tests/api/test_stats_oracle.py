@@ -18,9 +18,8 @@ from events.models import Hub
 from events.normaliser import Caller, normalise
 from events.sent import TrustedSent, checked_or_reject
 from speed import consumer
-from tests import oracle
-from views_layer import ask, gather, raw, seam
-from views_layer.merged import MergedRows
+from tests import caches, oracle
+from views_layer import ask, seam
 from views_layer.models import Seal, ViewRow
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -244,8 +243,7 @@ def difference(given: Any, expected: Any) -> str:
 @pytest.fixture
 def fresh(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No buffers, and nothing kept from another log."""
-    monkeypatch.setattr(raw, "_tail", raw.Tail())
-    monkeypatch.setattr(gather, "_merged_rows", MergedRows())
+    caches.renew(monkeypatch)
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -21,9 +21,9 @@ from batch.view_store import RowsGone
 from events.log import event_log
 from events.models import Chunk, Cut, Hub, Media
 from speed import buffers, consumer
+from tests import caches
 from tests.simulation.scheduler import Actor, Crash, Scheduler, step
-from views_layer import gather, raw, seam
-from views_layer.merged import MergedRows
+from views_layer import gather, seam
 from views_layer.models import Seal, ViewRow
 from views_layer.question import Question, read_question
 
@@ -70,8 +70,7 @@ class World:
     def _patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in ("batch.run", "speed.folding"):
             monkeypatch.setattr(f"{module}.ROLLUPS", ROLLUPS)
-        monkeypatch.setattr(gather, "_merged_rows", MergedRows())
-        monkeypatch.setattr(raw, "_tail", raw.Tail())
+        caches.renew(monkeypatch)
         monkeypatch.setattr("views_layer.seam.time.sleep", lambda _: step("wait"))
         fail = ledger.fail
 

@@ -18,9 +18,9 @@ from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
 from events.models import Cut, Hub
 from speed import buffers, consumer
+from tests import caches
 from tests.simulation.world import ROLLUPS, empty
-from views_layer import ask, gather, raw, seam
-from views_layer.merged import MergedRows
+from views_layer import ask, raw, seam
 from views_layer.models import Seal, ViewRow
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -35,8 +35,7 @@ def world(redis_url: str, monkeypatch) -> None:
     empty(redis_url)
     for module in ("batch.run", "speed.folding"):
         monkeypatch.setattr(f"{module}.ROLLUPS", ROLLUPS)
-    monkeypatch.setattr(gather, "_merged_rows", MergedRows())
-    monkeypatch.setattr(raw, "_tail", raw.Tail())
+    caches.renew(monkeypatch)
 
 
 @pytest.fixture
