@@ -283,7 +283,7 @@ class Distinct(OfField):
 
     def fold(self, contribution: np.ndarray, values: np.ndarray | None, groups: Groups) -> Sets:
         assert values is not None
-        kept = contribution.astype(bool)
+        kept = contribution.astype(bool, copy=False)
         if kept.all():
             return Sets.of_pairs(groups.cells, values, groups.size)
         return Sets.of_pairs(groups.cells[kept], values[kept], groups.size)

@@ -56,7 +56,7 @@ class Sets:
 
     @classmethod
     def _of_sorted(cls, pairs: np.ndarray, large: dict[int, BitMap], size: int) -> Sets:
-        cells = (pairs >> 32).astype(np.int64)
+        cells = pairs >> 32
         numbers = (pairs & 0xFFFFFFFF).astype(np.uint32)
         counts = np.bincount(cells, minlength=size).astype(np.int64)
         moving = set(np.flatnonzero(counts > LARGE).tolist()) | large.keys()
@@ -144,7 +144,7 @@ class Sets:
 
 
 def _pairs(cells: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    return (cells.astype(np.int64) << 32) | numbers.astype(np.int64)
+    return (cells.astype(np.int64, copy=False) << 32) | numbers
 
 
 def _distinct_sorted(pairs: np.ndarray) -> np.ndarray:

@@ -21,8 +21,11 @@ class Window(ABC):
     """Some events held ready for several folds."""
 
     @abstractmethod
-    def fold(self, rollup: Rollup) -> dict[str, Cells]:
-        """The cells of a rollup by hub, with `rollup.keys` as keys: what aggregations.cells.fold gives for the events."""
+    def folds(self, rollups: Sequence[Rollup]) -> Iterator[tuple[Rollup, dict[str, Cells]]]:
+        """Each rollup with its cells by hub, with `rollup.keys` as keys, in an order of the engine's own.
+
+        The cells are what aggregations.cells.fold gives for the events. Work on the next goes on while the caller uses one.
+        """
 
     @abstractmethod
     def count(self) -> int:

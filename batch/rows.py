@@ -40,6 +40,9 @@ class RowWriter:
             buckets = [b for b in buckets_of(grain, [*hours, *also], self._zone) if b[1] <= self._closed_before]
             coarse = self._coarse(rollup, grain, buckets, current, held)
             yield from self._split(rollup, grain, coarse)
+            if grain == DAY and all(bucket_of(DAY, hour, self._zone) for hour in hours):
+                # A closed month is made of closed days, which are fewer cells than its hours.
+                current, held = coarse, buckets
 
     def _coarse(
         self, rollup: Rollup, grain: str, buckets: Sequence[Hours], current: Cells, held: Sequence[Hours]

@@ -16,11 +16,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
-from aggregations.cells import Cells, encode
+from aggregations.cells import encode
 from aggregations.rollups import HOUR_MS, ROLLUPS
 from batch import archive, ledger, restatements
 from batch.cover import Hours, joined
-from batch.engine import engine
+from batch.engine import Window, engine
 from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
 from batch.view_store import ViewRow, view_store
@@ -109,7 +109,7 @@ class _Work:
         self._run.event_count = sum(file.event_count for file in files)
         self._say("fold and audit")
         with self._engine.window(archive.paths(files)) as window:
-            self._fold_epoch(window.fold, buffers.frozen(self._epoch))
+            self._fold_epoch(window, buffers.frozen(self._epoch))
         if self._run.kind == Run.DAILY:
             self._recompute_touched()
         elif self._run.kind == Run.REBUILD:
@@ -132,24 +132,26 @@ class _Work:
             self._store.discard(self._epoch)
             RebuiltWindow.objects.filter(epoch=self._epoch).delete()
 
-    def _fold_epoch(self, fold: Callable, frozen: dict[tuple[str, str], bytes]) -> None:
+    def _fold_epoch(self, window: Window, frozen: dict[tuple[str, str], bytes]) -> None:
         """Compare the epoch's cells with the frozen buffer; an hourly run merges them into the published hours."""
-        compared, digest, mismatches = 0, hashlib.sha256(), []
-        for number, rollup in enumerate(ROLLUPS):
-            self._progress("fold and audit", number, len(ROLLUPS))
-            folded: dict[str, Cells] = fold(rollup)
+        digests: dict[str, str] = {}
+        compared, mismatches = 0, []
+        for rollup, folded in window.folds(ROLLUPS):
+            self._progress("fold and audit", len(digests), len(ROLLUPS))
+            digest = hashlib.sha256()
             for hub in sorted(folded.keys() | {hub for hub, name in frozen if name == rollup.name}):
                 state = encode(folded[hub], rollup.measures) if hub in folded else b""
                 digest.update(state)
                 compared += 1
                 if state != frozen.get((hub, rollup.name), b""):
                     mismatches.append((hub, rollup.name, frozen.get((hub, rollup.name), b""), state))
+            digests[rollup.name] = digest.hexdigest()
             if self._run.kind == Run.HOURLY:
                 for hub, delta in folded.items():
                     writer = self._writer(hub)
                     self._write(hub, writer.rows(rollup, writer.merged_with_published(rollup, delta)))
             self._say(f"fold and audit {rollup.name}")
-        self._record_audit(compared, mismatches, digest.hexdigest())
+        self._record_audit(compared, mismatches, hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest())
 
     def _record_audit(self, compared: int, mismatches: list[tuple[str, str, bytes, bytes]], digest: str) -> None:
         with transaction.atomic():
@@ -227,8 +229,8 @@ class _Work:
         files = archive.visible(self._epoch, hub, spans[0][0], spans[-1][1])
         also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6) if is_last else ()
         with self._engine.window(archive.paths(files), spans) as window:
-            for rollup in ROLLUPS:
-                if hub in (folded := window.fold(rollup)):
+            for rollup, folded in window.folds(ROLLUPS):
+                if hub in folded:
                     self._write(hub, self._writer(hub).rows(rollup, folded[hub], also))
                 self._say(f"recompute {hub} {moment_of(spans[0][0]):%Y-%m-%d} {rollup.name}")
 

@@ -2,20 +2,19 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from aggregations.cells import Cells, assemble, split_by_hub
-from aggregations.columns import Key, value_order
+from aggregations.cells import Cells, split_by_hub
 from aggregations.measures import Measure
 from aggregations.rollups import Rollup
-from aggregations.sql import collected_fields, rollup_statement, statement
+from aggregations.sql import by_family, family_statement, statement
 from batch.archive import SCHEMA
 from batch.engine import Engine, Span, Window
+from batch.partials import Partials
 
 
 class DuckEngine(Engine):
@@ -46,7 +45,8 @@ class DuckEngine(Engine):
             connection.execute(
                 f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}"
             )
-            yield DuckWindow(connection)
+            with ThreadPoolExecutor(1, "duck") as ahead:
+                yield DuckWindow(connection, ahead)
         finally:
             connection.execute("DROP TABLE IF EXISTS held")
             connection.close()
@@ -63,7 +63,8 @@ class DuckEngine(Engine):
         connection = self._connect()
         try:
             sql = statement(keys, measures, _relation(connection, paths, tail), where)
-            return _cells(connection.sql(sql, params=list(parameters)).to_arrow_table(), list(keys), measures)
+            table = connection.sql(sql, params=list(parameters)).to_arrow_table()
+            return Partials(table, measures).fold(list(keys), measures)
         finally:
             connection.close()
 
@@ -79,16 +80,23 @@ class DuckEngine(Engine):
 
 
 class DuckWindow(Window):
-    """Events in a temporary table."""
+    """Events in a temporary table. One thread asks for the rows of the next family while the caller uses the last."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: duckdb.DuckDBPyConnection, ahead: ThreadPoolExecutor) -> None:
+        self._connection, self._ahead = connection, ahead
 
-    def fold(self, rollup: Rollup) -> dict[str, Cells]:
-        table = self._connection.sql(rollup_statement(rollup, "held")).to_arrow_table()
-        if table.num_rows == 0:
-            return {}
-        return split_by_hub(_cells(table, ["hub", *rollup.keys], rollup.measures), rollup.measures)
+    def folds(self, rollups: Sequence[Rollup]) -> Iterator[tuple[Rollup, dict[str, Cells]]]:
+        families = [(family, members, _measures(members)) for family, members in by_family(rollups)]
+        ahead = [self._ahead.submit(self._ask, family, measures) for family, _, measures in families[:1]]
+        for number, (_, members, measures) in enumerate(families):
+            partials = Partials(ahead.pop().result(), measures)
+            for family, _, others in families[number + 1 : number + 2]:
+                ahead.append(self._ahead.submit(self._ask, family, others))
+            for rollup in members:
+                yield rollup, split_by_hub(partials.fold(["hub", *rollup.keys], rollup.measures), rollup.measures)
+
+    def _ask(self, family: Sequence[str], measures: Sequence[Measure]) -> pa.Table:
+        return self._connection.sql(family_statement(family, measures, "held")).to_arrow_table()
 
     def count(self) -> int:
         return self._connection.execute("SELECT count(*) FROM held").fetchall()[0][0]
@@ -109,29 +117,6 @@ def _spans_sql(spans: Sequence[Span]) -> str:
     return "(" + " OR ".join(f"(occurred_at >= {start} AND occurred_at < {end})" for start, end in spans) + ")"
 
 
-def _cells(table: pa.Table, keys: Sequence[str], measures: Sequence[Measure]) -> Cells:
-    contributions = {}
-    for measure in measures:
-        values = table[f"measure_{measure.name}"].combine_chunks()
-        values = values.cast(pa.int64()) if not pa.types.is_boolean(values.type) else values
-        contributions[measure.name] = np.asarray(values.to_numpy(zero_copy_only=False))
-    collected = {
-        field: pc.fill_null(table[f"field_{field}"], 0).to_numpy().astype(np.int64)
-        for field in collected_fields(measures)
-    }
-    for measure in measures:
-        if measure.collects and table[f"field_{measure.field}"].null_count:
-            is_set = pc.is_valid(table[f"field_{measure.field}"]).to_numpy()
-            contributions[measure.name] = contributions[measure.name] * is_set
-    return assemble({name: _key(table[f"key_{name}"]) for name in keys}, measures, contributions, collected)
-
-
-def _key(column: pa.ChunkedArray) -> Key:
-    """A column as a sorted key."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    found = encoded.dictionary.to_pylist()
-    vocabulary = sorted(found, key=value_order)
-    place = {value: code for code, value in enumerate(vocabulary)}
-    ranks = np.array([place[value] for value in found], dtype=np.int64)
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return Key(vocabulary, ranks[codes] if len(codes) else codes)
+def _measures(rollups: Sequence[Rollup]) -> list[Measure]:
+    """The measures of all rollups, each once."""
+    return list({measure.name: measure for rollup in rollups for measure in rollup.measures}.values())

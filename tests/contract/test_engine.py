@@ -56,7 +56,7 @@ class EngineContract:
     @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
     def test_it_folds_to_the_bytes_of_the_python_fold(self, engine, paths, rollup):
         with engine.window(paths) as window:
-            folded = window.fold(rollup)
+            ((_, folded),) = window.folds([rollup])
         expected = cells.fold(EventColumns(EVENTS), rollup)
         found = {hub: cells.encode(some, rollup.measures) for hub, some in folded.items()}
         assert found == {hub: cells.encode(some, rollup.measures) for hub, some in expected.items()}
@@ -73,12 +73,13 @@ class EngineContract:
     )
     def test_a_window_holds_the_events_of_its_spans(self, engine, paths, spans, count):
         with engine.window(paths, spans) as window:
-            held = sum(int(some.columns["events"].sum()) for some in window.fold(HUB).values())
+            ((_, folded),) = window.folds([HUB])
+            held = sum(int(some.columns["events"].sum()) for some in folded.values())
             assert (window.count(), held) == (count, count)
 
     def test_a_window_without_files_is_empty(self, engine):
         with engine.window([]) as window:
-            assert (window.count(), window.fold(PAGE)) == (0, {})
+            assert (window.count(), list(window.folds([PAGE]))) == (0, [(PAGE, {})])
 
     def test_windows_do_not_see_each_other(self, engine, paths):
         with engine.window(paths) as outer, engine.window(paths[:1]) as inner:
