@@ -86,16 +86,25 @@ def apply(epoch: int, mark: Position, next_mark: Position, entries: Iterable[Ent
     return None if answer is None else [_hub_and_rollup(name) for name in answer]
 
 
-def entries_of(epoch: int, hub: str, rollup: str) -> list[bytes]:
-    """All entries of one list."""
-    return cast(list[bytes], client().lrange(f"{PREFIX}buffer:{epoch}:{hub}:{rollup}", 0, -1))
+def entries_of(epoch: int, names: Sequence[tuple[str, str]]) -> list[list[bytes]]:
+    """All entries of the lists of (hub, rollup) pairs, in one round trip."""
+    with client().pipeline(transaction=False) as together:
+        for hub, rollup in names:
+            together.lrange(_key(epoch, hub, rollup), 0, -1)
+        return together.execute()
 
 
-def compact(epoch: int, hub: str, rollup: str, entries: Sequence[bytes], merged: bytes) -> bool:
-    """Put `merged` in the place of a list's first entries, whose merge it is. False where they are there no more."""
-    digest = hashlib.sha1(b"".join(entries), usedforsecurity=False).hexdigest()
-    key = f"{PREFIX}buffer:{epoch}:{hub}:{rollup}"
-    return bool(_run("compact", [], [PREFIX, key, str(len(entries)), digest, merged]))
+def compact(epoch: int, merges: Iterable[tuple[str, str, Sequence[bytes], bytes]]) -> list[bool]:
+    """Put a merge in the place of a list's first entries, for (hub, rollup, entries, merge), in one round trip.
+
+    False where those entries are there no more.
+    """
+    script = _script("compact")
+    with client().pipeline(transaction=False) as together:
+        for hub, rollup, entries, merged in merges:
+            digest = hashlib.sha1(b"".join(entries), usedforsecurity=False).hexdigest()
+            script(args=[_key(epoch, hub, rollup), str(len(entries)), digest, merged], client=together)
+        return [bool(done) for done in together.execute()]
 
 
 def swap() -> tuple[int, Position] | None:
@@ -139,6 +148,12 @@ def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
     return sorted(_hub_and_rollup(name) for name in names)
 
 
+def forget_other_declarations() -> int:
+    """Drop the buffers of other declarations, which nobody reads any more; returns the number of keys."""
+    found = [key for key in client().scan_iter("affluence:*", count=1_000) if not key.startswith(PREFIX.encode())]
+    return client().unlink(*found) if found else 0
+
+
 def position_text(position: Position) -> str:
     """The one text of a position: equal positions have equal texts."""
     return json.dumps(position, sort_keys=True, separators=(",", ":"))
@@ -151,6 +166,10 @@ def _texts(state: Pipeline | None) -> list[str]:
     frozen = "" if state.frozen is None else str(state.frozen)
     cut = "" if state.cut is None else position_text(state.cut)
     return [str(state.published), str(state.active), position_text(state.mark), frozen, cut]
+
+
+def _key(epoch: int, hub: str, rollup: str) -> str:
+    return f"{PREFIX}buffer:{epoch}:{hub}:{rollup}"
 
 
 def _hub_and_rollup(name: bytes) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """The consumer: reads the log after the buffer's mark, folds, applies. Messages only wake it; they carry no data."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aggregations.cells import DamagedCells
@@ -10,6 +10,9 @@ from events.log import EventLog, Position, event_log
 from speed import buffers, folding, recovery
 
 logger = logging.getLogger(__name__)
+
+LISTS_AT_ONCE = 256
+"""Lists that are merged together: with hundreds of hubs a round trip for each would cost more than the merging."""
 
 
 def apply_new(log: EventLog | None = None, until: Position | None = None) -> int:
@@ -48,9 +51,12 @@ def _apply(log: EventLog, until: Position | None) -> tuple[int, bool]:
     return applied, True
 
 
-def _compact(epoch: int, long_lists: Iterable[tuple[str, str]]) -> None:
-    """Merge long lists. One that is gone meanwhile (retired, wiped) stays gone."""
-    for hub, rollup in long_lists:
-        found = buffers.entries_of(epoch, hub, rollup)
-        if found:
-            buffers.compact(epoch, hub, rollup, found, folding.merged(rollup, found))
+def _compact(epoch: int, long_lists: Sequence[tuple[str, str]]) -> None:
+    """Merge long lists, LISTS_AT_ONCE a round trip. One that is gone meanwhile (retired, wiped) stays gone."""
+    for first in range(0, len(long_lists), LISTS_AT_ONCE):
+        names = long_lists[first : first + LISTS_AT_ONCE]
+        found = zip(names, buffers.entries_of(epoch, names), strict=True)
+        buffers.compact(
+            epoch,
+            [(hub, rollup, entries, folding.merged(rollup, entries)) for (hub, rollup), entries in found if entries],
+        )

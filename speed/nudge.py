@@ -41,6 +41,9 @@ class Nudger:
                 send()
             except (redis.RedisError, OperationalError) as error:
                 logger.warning("The consumer could not be woken (%s); beat wakes it when Redis is back.", error)
+            except Exception:
+                # Whatever it is, the next append must find this thread alive.
+                logger.exception("The consumer could not be woken; beat wakes it.")
             threading.Event().wait(PAUSE_S)
 
 

@@ -1,6 +1,7 @@
 """Recovery: makes the buffers agree with the ledger again after Redis was emptied or restored from an old dump."""
 
 import logging
+import time
 
 from events.cuts import published_cut, waiting_cut
 from events.log import EventLog, LogGap, Position, at_or_before
@@ -9,22 +10,47 @@ from speed import buffers, folding
 
 logger = logging.getLogger(__name__)
 
+ATTEMPTS, PAUSE_S = 20, 0.01
+"""Others move on a few times at most while the buffers are looked at; the pauses add up to two seconds."""
+
+
+class Unsettled(RuntimeError):
+    """The buffers never agreed with the ledger; nothing was changed that would lose an event."""
+
 
 def ensure(log: EventLog) -> buffers.Pipeline:
     """The state of the buffers, after mending what does not agree with the ledger. Idempotent.
 
     Others may swap, publish and retire between the reading of buffers and ledger, so the buffers are replaced only
-    where they still are as they were found; else all of it is read again. Raises LogGap for a log that lost its end.
+    where they still are as they were found; else all of it is read again. Raises LogGap for a log that lost its end,
+    Unsettled where they never agree.
     """
-    while True:
+    for attempt in range(ATTEMPTS):
         state = buffers.pipeline()
         published, waiting = published_cut(), waiting_cut()
-        if state and published and (state.frozen, state.cut) == (published.epoch, published.position):
+        if state and published and _is_published(state, published):
             buffers.retire(published.epoch, published.position)
         elif state and agrees(state, published, waiting, log.head()):
             return state
-        else:
-            rebuild(log, state)
+        elif not rebuild(log, state):
+            time.sleep(PAUSE_S * attempt)
+    raise Unsettled(
+        f"The buffers ({state}) did not come to agree with the ledger (published: {published}, waiting: {waiting}) in"
+        f" {ATTEMPTS} attempts; see the cuts of both, and whether two systems share this Redis."
+    )
+
+
+def settled(log: EventLog) -> buffers.Pipeline | None:
+    """The state of the buffers as they are; None where they are empty or do not agree with the ledger."""
+    state, published, waiting = buffers.pipeline(), published_cut(), waiting_cut()
+    if state and (_is_published(state, published) or agrees(state, published, waiting, log.head())):
+        return state
+    return None
+
+
+def _is_published(state: buffers.Pipeline, published: Cut | None) -> bool:
+    """True where the frozen buffer is of a published epoch: its retirement follows."""
+    return published is not None and (state.frozen, state.cut) == (published.epoch, published.position)
 
 
 def agrees(state: buffers.Pipeline, published: Cut | None, waiting: Cut | None, head: Position) -> bool:
@@ -58,6 +84,8 @@ def rebuild(log: EventLog, found: buffers.Pipeline | None) -> bool:
         raise LogGap(f"The log ends at {log.head()}, before the recorded cut {end}; restore the log before reading on.")
     level = logging.WARNING if found or published else logging.INFO
     logger.log(level, "The buffers (%s) do not agree with the ledger; they are built again from the log.", found)
+    if found is None:
+        buffers.forget_other_declarations()
     if waiting is None:
         return buffers.install(buffers.Pipeline(epoch, epoch + 1, start, None, None), [], found)
     state = buffers.Pipeline(epoch, epoch + 2, waiting.position, waiting.epoch, waiting.position)

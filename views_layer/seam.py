@@ -157,7 +157,7 @@ class FrozenBuffers:
             if state.published >= epoch:
                 raise ledger.Fenced(f"Epoch {epoch} has been published by another run.")
             names = buffers.frozen_names(epoch)
-            found = {(hub, rollup): buffers.entries_of(epoch, hub, rollup) for hub, rollup in names or []}
+            found = dict(zip(names or [], buffers.entries_of(epoch, names or []), strict=True))
             missed, missing = missing, [name for name, entries in found.items() if not entries]
             # Lists that are missing once may have been read while Redis was emptied; missing twice, they are lost.
             if names is not None and missing == missed:
@@ -277,13 +277,13 @@ def status(now: datetime) -> dict[str, Any]:
     log = event_log()
     head, published = log.head(), published_cut()
     try:
-        state = buffers.pipeline()
+        state = recovery.settled(log)
     except redis.RedisError:
         state = None
     cut = published.position if published else {}
     applied = state.mark if state else cut
     mismatches = Mismatch.objects.count()
-    overdue = hour_is_due(published.cut_at if published else now, now - OVERDUE)
+    began_at = published.cut_at if published else _received_at(dict.fromkeys(head, 1), now)
     return {
         "log": head,
         "applied": applied,
@@ -293,5 +293,5 @@ def status(now: datetime) -> dict[str, Any]:
         "audits": Audit.objects.count(),
         "mismatches": mismatches,
         "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
-        "healthy": state is not None and not mismatches and not overdue,
+        "healthy": state is not None and not mismatches and not hour_is_due(began_at, now - OVERDUE),
     }

@@ -6,8 +6,9 @@ local found = redis.call('HMGET', pipeline, 'published', 'active', 'mark', 'froz
 for i = 1, 5 do
   if (found[i] or '') ~= ARGV[i + 1] then return 0 end
 end
-for _, names in ipairs(redis.call('KEYS', prefix .. 'names:*')) do
-  local epoch = string.sub(names, #prefix + 7)
+-- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
+for _, epoch in ipairs({ARGV[3], ARGV[5], ARGV[8], ARGV[10]}) do
+  local names = prefix .. 'names:' .. epoch
   for _, name in ipairs(redis.call('SMEMBERS', names)) do
     redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
   end

@@ -4,9 +4,10 @@ local pipeline = prefix .. 'pipeline'
 if redis.call('HGET', pipeline, 'frozen') ~= epoch or redis.call('HGET', pipeline, 'cut') ~= ARGV[3] then
   return redis.call('HGET', pipeline, 'published') == epoch and 1 or 0
 end
-redis.call('HSET', pipeline, 'published', epoch, 'frozen', '', 'cut', '')
+-- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
 for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'names:' .. epoch)) do
   redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
 end
 redis.call('DEL', prefix .. 'names:' .. epoch)
+redis.call('HSET', pipeline, 'published', epoch, 'frozen', '', 'cut', '')
 return 1

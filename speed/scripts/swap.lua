@@ -6,6 +6,8 @@ local frozen = redis.call('HGET', pipeline, 'frozen')
 if frozen == '' then
   frozen = active
   local mark = redis.call('HGET', pipeline, 'mark')
+  -- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
+  redis.call('DEL', ARGV[1] .. 'names:' .. string.format('%d', active + 1))
   redis.call('HSET', pipeline, 'frozen', frozen, 'cut', mark, 'active', string.format('%d', active + 1))
 end
 return {frozen, redis.call('HGET', pipeline, 'cut')}

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import redis
 
 from aggregations.cells import decode
 from aggregations.event import Event
@@ -30,6 +31,18 @@ def counted(found: list[bytes]) -> tuple[int, set[int]]:
 
 def at(sequence: int) -> dict[str, int]:
     return {"main": sequence} if sequence else {}
+
+
+def held(epoch: int) -> list[bytes]:
+    """The entries of the hub's list."""
+    (found,) = buffers.entries_of(epoch, [("acme", "hub")])
+    return found
+
+
+def compacted(entries: list[bytes], merged: bytes) -> bool:
+    """Whether the entries at the front of the hub's list in epoch 1 gave way to `merged`."""
+    (done,) = buffers.compact(1, [("acme", "hub", entries, merged)])
+    return done
 
 
 START = buffers.Pipeline(published=0, active=1, mark={}, frozen=None, cut=None)
@@ -78,7 +91,7 @@ class BuffersContract:
         assert buffers.swap() == (1, at(1))
         assert self.apply(2, 2, epoch=2)
         assert buffers.pipeline() == buffers.Pipeline(0, 2, at(2), 1, at(1))
-        assert (counted(buffers.entries_of(1, "acme", "hub")), self.seen()) == ((1, {1}), (2, {1, 2}))
+        assert (counted(held(1)), self.seen()) == ((1, {1}), (2, {1, 2}))
         assert (buffers.frozen_names(1), buffers.frozen_names(2)) == ([("acme", "hub")], None)
 
     def test_a_swap_is_refused_while_a_frozen_buffer_waits(self):
@@ -97,7 +110,7 @@ class BuffersContract:
         self.apply(2, 2, epoch=2)
         assert [buffers.retire(1, at(1)) for _ in range(2)] == [True, True]
         assert (buffers.pipeline(), self.seen()) == (buffers.Pipeline(1, 2, at(2), None, None), (1, {2}))
-        assert buffers.entries_of(1, "acme", "hub") == []
+        assert held(1) == []
 
     @pytest.mark.parametrize(("epoch", "cut"), [(1, 2), (2, 1), (0, 1)])
     def test_retiring_what_is_not_frozen_so_changes_nothing(self, epoch: int, cut: int):
@@ -121,10 +134,10 @@ class BuffersContract:
             assert buffers.apply(1, at(sequence - 1), at(sequence), entries(sequence)) == []
         last = buffers.COMPACT_AT
         assert buffers.apply(1, at(last - 1), at(last), entries(last)) == [("acme", "hub")]
-        before, found = self.seen(), buffers.entries_of(1, "acme", "hub")
+        before, found = self.seen(), held(1)
         self.apply(last + 1, 1)
-        assert buffers.compact(1, "acme", "hub", found, folding.merged("hub", found))
-        assert len(buffers.entries_of(1, "acme", "hub")) == 2
+        assert compacted(found, folding.merged("hub", found))
+        assert len(held(1)) == 2
         assert (before, self.seen()) == ((last, set(range(1, last + 1))), (last + 1, set(range(1, last + 1))))
         assert buffers.swap()
         assert buffers.frozen_names(1) == [("acme", "hub")]
@@ -132,20 +145,36 @@ class BuffersContract:
     def test_a_list_is_compacted_once_and_only_as_it_was_read(self):
         self.apply(1, 1)
         self.apply(2, 2)
-        found = buffers.entries_of(1, "acme", "hub")
+        found = held(1)
         merged = folding.merged("hub", found)
-        assert [buffers.compact(1, "acme", "hub", found, merged) for _ in range(2)] == [True, False]
-        assert not buffers.compact(1, "acme", "hub", found[:1], merged)
-        assert not buffers.compact(1, "acme", "hub", [], merged)
+        assert [compacted(found, merged) for _ in range(2)] == [True, False]
+        assert not compacted(found[:1], merged)
+        assert not compacted([], merged)
         assert self.seen() == (2, {1, 2})
+
+    def test_full_memory_stops_applying_but_not_what_frees_it(self):
+        self.apply(1, 1)
+        buffers.client().config_set("maxmemory", 1)
+        try:
+            with pytest.raises(redis.ResponseError, match="OOM"):
+                self.apply(2, 2)
+            assert (buffers.swap(), self.seen(), buffers.retire(1, at(1)), self.seen()) == (
+                (1, at(1)),
+                (1, {1}),
+                True,
+                (0, set()),
+            )
+            assert buffers.install(buffers.Pipeline(1, 2, at(1), None, None), [], buffers.pipeline())
+        finally:
+            buffers.client().config_set("maxmemory", 0)
 
     def test_a_list_that_was_retired_is_not_brought_back_by_compaction(self):
         self.apply(1, 1)
-        found = buffers.entries_of(1, "acme", "hub")
+        found = held(1)
         buffers.swap()
         buffers.retire(1, at(1))
-        assert not buffers.compact(1, "acme", "hub", found, found[0])
-        assert not buffers.compact(1, "acme", "hub", [], found[0])
+        assert not compacted(found, found[0])
+        assert not compacted([], found[0])
         assert buffers.client().keys(f"{buffers.PREFIX}buffer:*") == []
 
     def test_installing_replaces_everything(self):
@@ -187,8 +216,8 @@ class BuffersContract:
             epoch = 1 + (sequence - 1) // 20
             long = buffers.apply(epoch, at(sequence - 1), at(sequence), entries(sequence))
             for hub, rollup in long:
-                found = buffers.entries_of(epoch, hub, rollup)
-                buffers.compact(epoch, hub, rollup, found, folding.merged(rollup, found))
+                (found,) = buffers.entries_of(epoch, [(hub, rollup)])
+                buffers.compact(epoch, [(hub, rollup, found, folding.merged(rollup, found))])
             if sequence % 20 == 0:
                 buffers.swap()
                 buffers.retire(epoch, at(sequence))

@@ -348,3 +348,21 @@ def test_a_publication_that_is_overdue_is_unhealthy() -> None:
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
     assert [seam.status(now)["healthy"] for now in late] == [True, False]
     assert (Cut.objects.count(), view_store().is_sealed(0)) == (1, True)
+
+
+def test_a_first_publication_that_never_comes_is_unhealthy() -> None:
+    received_at = int(NOW.timestamp() * 1000)
+    with event_log().writer() as writer:
+        writer.append([Event("acme", "e", "view", 1, received_at, 1, 1, 1)], received_at)
+    consumer.apply_new()
+    late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
+    assert [seam.status(now)["healthy"] for now in late] == [True, False]
+
+
+def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
+    append(2)
+    seam.run_now(Run.HOURLY)
+    ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
+    buffers.install(ahead, [], buffers.pipeline())
+    status = seam.status(timezone.now())
+    assert (status["healthy"], status["applied"]) == (False, {"main": 1})

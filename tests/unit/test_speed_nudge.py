@@ -36,14 +36,15 @@ def test_a_message_that_was_lost_delays_no_longer_than_it_counts(sent: list[dict
     assert 0 < left <= nudge.WAITING_MS
 
 
-def test_the_thread_outlives_a_broker_that_is_away(monkeypatch) -> None:
+@pytest.mark.parametrize("error", [OperationalError("away"), ValueError("a fault")])
+def test_the_thread_outlives_what_goes_wrong(monkeypatch, error: Exception) -> None:
     tried, twice = [], threading.Event()
 
     def away() -> None:
         tried.append(1)
         if len(tried) == 2:
             twice.set()
-        raise OperationalError("away")
+        raise error
 
     monkeypatch.setattr(nudge, "send", away)
     nudger = nudge.Nudger()

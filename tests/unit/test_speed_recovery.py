@@ -8,7 +8,7 @@ from aggregations.event import Event
 from aggregations.rollups import ROLLUPS
 from events.cuts import mark_published, record_cut
 from events.log import LogGap, event_log
-from events.models import Chunk
+from events.models import Chunk, Cut
 from speed import buffers, consumer, folding, recovery
 from tests.simulation.world import empty
 
@@ -46,7 +46,7 @@ def put_back(dumped: dict[bytes, bytes]) -> None:
 
 def events_in(epoch: int) -> int:
     """The number of events that a buffer holds."""
-    entries = buffers.entries_of(epoch, HUB, "hub")
+    (entries,) = buffers.entries_of(epoch, [(HUB, "hub")])
     if not entries:
         return 0
     hub = ROLLUPS[0]
@@ -130,7 +130,7 @@ def test_a_crash_between_publication_and_retirement_is_made_good() -> None:
     buffers.swap()
     record(1, 2, published=True)
     assert recovery.ensure(event_log()) == state(1, 2)
-    assert buffers.entries_of(1, HUB, "hub") == []
+    assert buffers.entries_of(1, [(HUB, "hub")]) == [[]]
 
 
 def test_a_frozen_buffer_that_ends_elsewhere_than_the_recorded_cut_is_not_retired() -> None:
@@ -199,7 +199,20 @@ def test_a_damaged_active_buffer_is_built_again_when_it_is_merged() -> None:
 def test_a_list_that_is_gone_before_it_is_merged_stays_gone(monkeypatch) -> None:
     append(1)
     monkeypatch.setattr(buffers, "COMPACT_AT", 1)
-    monkeypatch.setattr(buffers, "entries_of", lambda *_: [])
+    monkeypatch.setattr(buffers, "entries_of", lambda _, names: [[] for _ in names])
     consumer.apply_new()
     monkeypatch.undo()
     assert events_in(1) == 1
+
+
+def test_a_ledger_that_never_agrees_is_told_and_not_waited_for(monkeypatch) -> None:
+    monkeypatch.setattr(recovery, "PAUSE_S", 0)
+    Cut.objects.create(epoch=7, position={"main": 1}, cut_at=timezone.now())
+    with pytest.raises(recovery.Unsettled, match="20 attempts"):
+        recovery.ensure(event_log())
+
+
+def test_buffers_of_another_declaration_are_dropped_when_new_ones_begin() -> None:
+    buffers.client().rpush("affluence:before:buffer:1:acme:hub", b"old")
+    recovery.ensure(event_log())
+    assert [key.decode() for key in buffers.client().keys("affluence:*")] == [f"{buffers.PREFIX}pipeline"]
