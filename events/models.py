@@ -134,9 +134,24 @@ class Visit(models.Model):
     ordinal = models.IntegerField()
     first_at = models.BigIntegerField()
     last_at = models.BigIntegerField()
+    reach = models.BigIntegerField(null=True, help_text="last_at, where it is in the outline of a frequent visitor.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["hub", "number"], name="one_visit_per_number")]
+        indexes = [
+            models.Index(
+                fields=["hub", "visitor", "reach"], condition=models.Q(reach__isnull=False), name="outline_of_visits"
+            )
+        ]
+
+
+class FrequentVisitor(models.Model):
+    """How many visits a visitor has, of those with too many to read them all."""
+
+    pk = models.CompositePrimaryKey("hub", "visitor")
+    hub = models.CharField(max_length=64)
+    visitor = models.BigIntegerField()
+    visits = models.BigIntegerField()
 
 
 class EventId(models.Model):
