@@ -66,6 +66,14 @@ class ViewStoreContract:
         assert (self.found(store, 1), self.found(store, 1, DAY)) == ([], [(1, 1, b"day")])
         assert store.first_start("acme", "media", 1) is None
 
+    def test_it_tells_which_buckets_a_version_wrote(self, store):
+        store.write(1, [row(3, b"a"), row(9, b"a", hub="other")])
+        store.write(
+            2, [row(3, b"b"), row(1, b"b"), row(5, b"d", DAY), row(7, b"r", rollup="hub"), row(8, b"o", hub="other")]
+        )
+        assert store.written(2, "media", HOUR) == {"acme": [1, 3], "other": [8]}
+        assert store.written(3, "media", HOUR) == {}
+
     def test_payloads_come_in_the_order_asked_for(self, store):
         store.write(1, [row(start, str(start).encode()) for start in range(1_200)])
         addresses = store.addresses("acme", "media", HOUR, 0, 1_200, 1)[::-1]

@@ -43,6 +43,13 @@ class OrmViewStore(ViewStore):
         }
         return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
 
+    def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        rows = ViewRow.objects.filter(version=version, rollup=rollup, grain=grain).order_by("hub", "start")
+        for hub, start in rows.values_list("hub", "start").iterator():
+            found.setdefault(hub, []).append(start)
+        return found
+
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
         found = ViewRow.objects.filter(hub=hub, rollup=rollup, grain=HOUR, version__lte=version)
         return found.order_by("start").values_list("start", flat=True).first()
