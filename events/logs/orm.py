@@ -137,7 +137,7 @@ class OrmLogWriter(LogWriter):
         return {(hub, visitor): visits for hub, visitor, visits in rows}
 
     def named_visits(self, hub: str, visitor: int, keys: Sequence[bytes]) -> dict[bytes, VisitSpan]:
-        spans = {}
+        spans: dict[bytes, VisitSpan] = {}
         for start in range(0, len(keys), KEYS_PER_QUERY):
             some = keys[start : start + KEYS_PER_QUERY]
             query = f"{SELECT_VISITS} AND key IN ({', '.join(['%s'] * len(some))})"
