@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('events', '0002_cut_published_at'),
+        ('events', '0003_frequent_visitors'),
     ]
 
     operations = [
