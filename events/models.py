@@ -132,7 +132,9 @@ class Media(models.Model):
     title = models.CharField(max_length=2000, blank=True)
     pages = models.PositiveIntegerField(null=True, blank=True)
     first_at = models.DateTimeField()
-    learnt_at = models.DateTimeField(null=True, blank=True, help_text="When the newest event that changed it occurred.")
+    kind_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the kind occurred.")
+    title_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the title occurred.")
+    pages_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the pages occurred.")
 
     class Meta:
         ordering = ["key"]

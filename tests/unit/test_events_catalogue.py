@@ -1,8 +1,11 @@
 """What the catalogue learns."""
 
 from datetime import UTC, datetime
+from itertools import count
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aggregations.event import Event
 from events.catalogue import forget, learn
@@ -63,3 +66,52 @@ def test_it_ignores_hubs_that_are_gone():
 def test_it_dates_media_by_their_first_event():
     learn([event(9), event(2)])
     assert Media.objects.get().first_at == datetime.fromtimestamp(2, UTC)
+
+
+def test_it_dates_each_field_of_its_own():
+    learn([event(9, title="New"), event(5, pages=8)])
+    forget()
+    learn([event(7, pages=9, title="Old")])
+    assert known() == [("m", "", "New", 9, 5)]
+
+
+HOUR = 3_600
+slugs = (f"hub{number}" for number in count())
+said = st.tuples(
+    st.integers(1, 30),
+    st.sampled_from([None, "image", "video"]),
+    st.sampled_from([None, "A", "B"]),
+    st.sampled_from([None, 1, 2]),
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.lists(said, min_size=1, max_size=12), sizes=st.lists(st.integers(1, 4), min_size=12, max_size=12))
+def test_it_learns_the_same_in_any_order_and_any_process(said, sizes):
+    hub, rest = Hub.objects.create(slug=next(slugs)), list(said)
+    for size in sizes:
+        learn(
+            Event(hub.slug, "e", "view", at * HOUR * 1000, 0, 1, 1, 1, media="m", media_kind=kind, title=title, pages=n)
+            for at, kind, title, n in rest[:size]
+        )
+        rest = rest[size:]
+        forget()
+    newest = [max(((s[0], s[i]) for s in said if s[i]), default=(0, ""))[1] for i in (1, 2, 3)]
+    row = Media.objects.get(hub=hub)
+    assert [row.kind, row.title, row.pages or "", row.first_at.timestamp()] == [
+        *newest,
+        min(at for at, *_ in said) * HOUR,
+    ]
+
+
+def test_it_lets_no_late_event_win_over_what_it_remembers():
+    learn([event(5, title="New")])
+    learn([event(9, title="New")])
+    learn([event(7, title="Old")])
+    assert known() == [("m", "", "New", None, 5)]
+
+
+def test_it_writes_only_media_that_are_news():
+    learn([event(5, title="A"), event(5, "n", title="B")])
+    forget()
+    assert learn([event(6, title="A"), event(6, "n", title="C"), event(7, "n", title="D")]) == 1
