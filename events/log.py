@@ -4,7 +4,7 @@ The log is the truth: everything else (numbering, buffers, archive, view rows) c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -118,6 +118,14 @@ class LogWriter(ABC):
         frequent: the highest ordinal of a visitor is the number of its visits."""
 
     @abstractmethod
+    def forget(self, hub: str, visitors: Sequence[int]) -> None:
+        """Make the keys of visitors and of their visits unknown. The numbers stay taken for ever; idempotent.
+
+        Whoever comes back with such a key is a new visitor. Other writers hold what they have read until the next
+        append, so an append belongs to it, be it of no events.
+        """
+
+    @abstractmethod
     def append(self, events: Sequence[Event], received_at: int) -> int:
         """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took."""
 
@@ -142,6 +150,14 @@ class EventLog(ABC):
         """Chunks after one position, up to another (included), in order of sequence.
 
         Raises LogGap at a gap, also one before `until`; LogCorrupt for a chunk whose checksum fails.
+        """
+
+    @abstractmethod
+    def remove(self, until: Position, is_removed: Callable[[Event], bool]) -> int:
+        """Take events out of the chunks up to a position, for good; returns how many. Idempotent.
+
+        Chunks, their sequences and their times of receipt stay, so every position means what it meant. Only events
+        whose removal is recorded may go: archive, rows and buffers are computed from what is left.
         """
 
     @abstractmethod

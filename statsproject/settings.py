@@ -78,8 +78,8 @@ TEMPLATES = [
 ]
 
 
-def _sqlite(name: str, synchronous: str) -> dict:
-    """A SQLite file of DATA_DIR in WAL mode; `synchronous` FULL syncs each commit to disk."""
+def _sqlite(name: str, synchronous: str, is_wiped: bool = False) -> dict:
+    """A SQLite file of DATA_DIR in WAL mode; `synchronous` FULL syncs each commit; what is deleted is zeroed where `is_wiped`."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / name,
@@ -89,7 +89,8 @@ def _sqlite(name: str, synchronous: str) -> dict:
             "timeout": 30,
             "init_command": (
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
-                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384"
+                "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384;"
+                f"PRAGMA secure_delete={'ON' if is_wiped else 'OFF'}"
             ),
         },
     }
@@ -98,7 +99,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
     "default": _sqlite("affluence.sqlite3", "FULL"),
-    "log": _sqlite("log.sqlite3", "FULL"),
+    "log": _sqlite("log.sqlite3", "FULL", is_wiped=True),
     "views": _sqlite("views.sqlite3", "NORMAL"),
 }
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]

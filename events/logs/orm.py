@@ -4,10 +4,11 @@ An append is one transaction. On SQLite it takes the write lock when it begins (
 the appends of all processes come one after the other; elsewhere the unique keys fence the slower of two writers.
 """
 
+import os
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -52,9 +53,14 @@ SELECT_VISITS = "SELECT key, number, ordinal, first_at, last_at FROM events_visi
 REACH = "UPDATE events_visit SET reach = %s WHERE hub = %s AND visitor = %s AND key = %s"
 LAST_VISITOR = "SELECT MAX(number) FROM events_visitor WHERE hub = %s"
 LAST_VISIT = "SELECT MAX(number) FROM events_visit WHERE hub = %s"
+FORGET_VISITOR = "UPDATE events_visitor SET key = %s WHERE hub = %s AND number = %s"
+FORGET_VISIT = (
+    "UPDATE events_visit SET key = %s, first_at = 0, last_at = 0 WHERE hub = %s AND visitor = %s AND key = %s"
+)
 INSERT_CHUNK = (
     "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
 )
+UPDATE_CHUNK = "UPDATE events_chunk SET event_count = %s, payload = %s WHERE partition = %s AND sequence = %s"
 INSERT_REJECTED = (
     "INSERT INTO events_rejectedevent (hub, code, detail, payload, received_at) VALUES (%s, %s, %s, %s, %s)"
 )
@@ -230,6 +236,13 @@ class OrmLogWriter(LogWriter):
             self._cursor.executemany(REACH, [(None, hub, visitor, row[2]) for row in hidden])
         self._cursor.execute(REACH, [span.last_at, hub, visitor, key])
 
+    def forget(self, hub: str, visitors: Sequence[int]) -> None:
+        for visitor in visitors:
+            self._cursor.execute(FORGET_VISITOR, [os.urandom(16), hub, visitor])
+            self._cursor.execute("SELECT key FROM events_visit WHERE hub = %s AND visitor = %s", [hub, visitor])
+            keys = [bytes(key) for (key,) in self._cursor.fetchall()]
+            self._cursor.executemany(FORGET_VISIT, [(os.urandom(16), hub, visitor, key) for key in keys])
+
     def append(self, events: Sequence[Event], received_at: int) -> int:
         sequence = self._sequence + 1
         self._cursor.execute(INSERT_CHUNK, [self._partition, sequence, received_at, len(events), pack(events)])
@@ -274,6 +287,18 @@ class OrmEventLog(EventLog):
         for partition, last in sorted((self.head() if until is None else until).items()):
             yield from _read_partition(partition, after.get(partition, 0), last)
 
+    def remove(self, until: Position, is_removed: Callable[[Event], bool]) -> int:
+        removed = 0
+        for chunk in self.read({}, until):
+            kept = [event for event in chunk.events if not is_removed(event)]
+            if len(kept) < len(chunk.events):
+                removed += len(chunk.events) - len(kept)
+                with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+                    cursor.execute(UPDATE_CHUNK, [len(kept), pack(kept), chunk.partition, chunk.sequence])
+        if removed:
+            _empty_journal()
+        return removed
+
     def received_at(self, partition: str, sequence: int) -> int | None:
         found = models.Chunk.objects.filter(partition=partition, sequence=sequence)
         return found.values_list("received_at", flat=True).first()
@@ -289,6 +314,14 @@ class OrmEventLog(EventLog):
                 )
                 for partition, last in until.items()
             )
+
+
+def _empty_journal() -> None:
+    """Leave no trace of what was overwritten: SQLite's write-ahead log still holds it (its free pages are zeroed)."""
+    connection = connections[ALIAS]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _one(cursor, query: str, parameters: list) -> int:

@@ -218,6 +218,24 @@ class EventLogContract:
             [[], [1], [number], [number], []],
         )
 
+    def test_a_forgotten_visitor_comes_back_as_another_and_its_number_stays_taken(self, log):
+        with log.writer() as writer:
+            writer.save_numbering([("acme", b"v" * 16, 1)], [("acme", 1, b"a" * 16, VisitSpan(1, 1, 5, 9))])
+        with log.writer() as writer:
+            writer.forget("acme", [1, 7])
+        with log.writer() as writer:
+            known = writer.visitors([("acme", b"v" * 16)]), writer.named_visits("acme", 1, [b"a" * 16])
+            assert (known, writer.last_numbers(["acme"])) == (({}, {}), {"acme": (1, 1)})
+
+    def test_removed_events_leave_their_chunks_and_positions(self, log):
+        for number in (1, 2, 3):
+            with log.writer() as writer:
+                writer.append([event(number), event(number + 10)], received_at=number)
+        removed = log.remove({"main": 2}, lambda found: found.id in ("e1", "e11", "e12", "e3"))
+        left = [(chunk.sequence, chunk.received_at, [e.id for e in chunk.events]) for chunk in log.read({})]
+        assert (removed, left) == (3, [(1, 1, []), (2, 2, ["e2"]), (3, 3, ["e3", "e13"])])
+        assert (log.count_between({}, log.head()), log.remove({"main": 2}, lambda found: found.id == "e1")) == (3, 0)
+
     def test_it_keeps_rejections(self, log):
         with log.writer() as writer:
             writer.reject([Rejection("acme", "too_old", "why", b'{"a":1}', 1_500)])
