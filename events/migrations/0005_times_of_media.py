@@ -11,7 +11,7 @@ def take_over(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0003_frequent_visitors"),
+        ("events", "0004_key_last_use"),
     ]
 
     operations = [
