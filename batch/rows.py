@@ -62,8 +62,11 @@ class RowWriter:
     def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
         starts = cells.keys["hour"]
         edges = np.searchsorted(starts.codes, np.arange(len(starts.vocabulary) + 1))
-        for start, payload in zip(starts.vocabulary, encode_slices(cells, edges, rollup.measures), strict=True):
-            yield ViewRow(self._hub, rollup.name, grain, start, payload)  # type: ignore[arg-type]
+        payloads = encode_slices(cells, edges, rollup.measures)
+        for start, payload in zip(hours_of(cells), payloads, strict=True):
+            bucket = (start, start + 1) if grain == HOUR else bucket_of(grain, start, self._zone)
+            assert bucket is not None
+            yield ViewRow(self._hub, rollup.name, grain, *bucket, payload)
 
     def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
         payloads = self._store.fetch(addresses)
