@@ -43,10 +43,11 @@ def changes(
     Only for days that had ended by `closed_before` (in milliseconds: the last cut) and in which the hub was there
     already: the numbers of a day that closes, or of a history that is imported, were not closed before.
     """
-    first_at = _first_at(store, hub, version - 1)
+    closed = [day for day in local_days(hours, zone) if day[1] <= closed_before]
+    first_at = _first_at(store, hub, version - 1) if closed else None
     if first_at is None:
         return []
-    days = [day for day in local_days(hours, zone) if first_at < day[1] <= closed_before]
+    days = [day for day in closed if first_at < day[1]]
     found: list[Restatement] = []
     for number in range(0, len(days), DAYS_AT_ONCE):
         some = days[number : number + DAYS_AT_ONCE]
