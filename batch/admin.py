@@ -1,6 +1,9 @@
-"""Runs, audits, restatements and the archive in Django's admin: to be read, never changed."""
+"""Runs, audits, restatements and the archive in Django's admin: to be read, never changed; mismatches can be acknowledged."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
@@ -25,16 +28,41 @@ class RunAdmin(ReadOnly, ModelAdmin):
 class MismatchInline(ReadOnly, TabularInline):
     model = Mismatch
     extra = 0
-    fields = ["hub", "rollup", "buffer_bytes", "batch_bytes"]
+    fields = ["kind", "hub", "rollup", "hour_at", "stored_bytes", "batch_bytes", "acknowledged_at", "acknowledged_by"]
     readonly_fields = fields
 
-    @display(description="bytes in the buffer")
-    def buffer_bytes(self, mismatch: Mismatch) -> int:
-        return len(mismatch.buffer_state)
+    @display(description="bytes that were stored")
+    def stored_bytes(self, mismatch: Mismatch) -> int:
+        return len(mismatch.stored_state)
 
     @display(description="bytes from batch")
     def batch_bytes(self, mismatch: Mismatch) -> int:
         return len(mismatch.batch_state)
+
+
+@admin.register(Mismatch)
+class MismatchAdmin(ReadOnly, ModelAdmin):
+    """Mismatches make the pipeline unhealthy until somebody has acknowledged them."""
+
+    list_display = ["audit", "kind", "hub", "rollup", "hour_at", "state", "acknowledged_at", "acknowledged_by"]
+    list_filter = [("acknowledged_at", admin.EmptyFieldListFilter), "kind", "hub"]
+    list_select_related = ["audit"]
+    actions = ["acknowledge"]
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """A mismatch cannot be altered; the list can be acted upon."""
+        return obj is None and admin.ModelAdmin.has_change_permission(self, request)
+
+    @display(description="state", label={"acknowledged": "success", "open": "danger"})
+    def state(self, mismatch: Mismatch) -> str:
+        return "acknowledged" if mismatch.acknowledged_at else "open"
+
+    @admin.action(description="Acknowledge", permissions=["change"])
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[Mismatch]) -> None:
+        count = queryset.filter(acknowledged_at=None).update(
+            acknowledged_at=timezone.now(), acknowledged_by=request.user.get_username()
+        )
+        self.message_user(request, f"{count} mismatches are acknowledged; the pipeline is healthy without them.")
 
 
 @admin.register(Audit)

@@ -52,11 +52,9 @@ def _is_within(bucket: Hours, ranges: Sequence[Hours]) -> bool:
 
 
 def row_hours(address: RowAddress, zone: ZoneInfo) -> Hours | None:
-    """The hours that a row holds; None for a coarse row that is no bucket of `zone`."""
-    if address.grain == HOUR:
-        return address.start, address.start + 1
-    bucket = bucket_of(address.grain, address.start, zone)
-    return bucket if bucket and bucket[0] == address.start else None
+    """The hours that a row holds; None for a coarse row that is no bucket of `zone`: one of another zone."""
+    hours = address.start, address.end
+    return hours if address.grain == HOUR or bucket_of(address.grain, address.start, zone) == hours else None
 
 
 def joined(ranges: Iterable[Hours]) -> list[Hours]:

@@ -39,7 +39,10 @@ class RebuiltWindow(models.Model):
 
 
 class Audit(models.Model):
-    """The comparison of a frozen buffer with the batch fold of the same range, state by state."""
+    """The comparison of an epoch's frozen buffer with the batch fold of the same range, state by state.
+
+    A daily run also compares what it recomputes with the rows that hourly runs have published.
+    """
 
     epoch = models.BigIntegerField(unique=True)
     audited_at = models.DateTimeField()
@@ -55,13 +58,25 @@ class Audit(models.Model):
 
 
 class Mismatch(models.Model):
-    """A hub's rollup in which buffer and batch differ, with the bytes of both. Batch wins."""
+    """A hub's rollup in which a buffer, or the row of an hour, differs from batch, with the bytes of both. Batch wins."""
+
+    BUFFER, ROWS = "buffer", "rows"
 
     audit = models.ForeignKey(Audit, on_delete=models.CASCADE, related_name="mismatches")
+    kind = models.CharField(max_length=10, choices=[(BUFFER, "buffer"), (ROWS, "rows")], default=BUFFER)
     hub = models.CharField(max_length=64)
     rollup = models.CharField(max_length=64)
-    buffer_state = models.BinaryField()
+    hour_at = models.DateTimeField(null=True, help_text="The hour of a row; a buffer is compared as a whole")
+    stored_state = models.BinaryField()
     batch_state = models.BinaryField()
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        verbose_name_plural = "mismatches"
+        constraints = [
+            models.UniqueConstraint(fields=["audit", "kind", "hub", "rollup", "hour_at"], name="one_mismatch_per_state")
+        ]
 
     def __str__(self) -> str:
         return f"{self.hub} {self.rollup}"

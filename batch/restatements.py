@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import DAY, HOUR, instant_ms, midnight, moment_of
-from aggregations.cells import Cells, decode, regroup
+from aggregations.cells import Cells, DamagedCells, decode, regroup
 from aggregations.columns import Key
 from aggregations.metrics import METRICS, present_row, zero
 from aggregations.rollups import HOUR_MS, rollup_named
@@ -43,10 +43,11 @@ def changes(
     Only for days that had ended by `closed_before` (in milliseconds: the last cut) and in which the hub was there
     already: the numbers of a day that closes, or of a history that is imported, were not closed before.
     """
-    first_at = _first_at(store, hub, version - 1)
+    closed = [day for day in local_days(hours, zone) if day[1] <= closed_before]
+    first_at = _first_at(store, hub, version - 1) if closed else None
     if first_at is None:
         return []
-    days = [day for day in local_days(hours, zone) if first_at < day[1] <= closed_before]
+    days = [day for day in closed if first_at < day[1]]
     found: list[Restatement] = []
     for number in range(0, len(days), DAYS_AT_ONCE):
         some = days[number : number + DAYS_AT_ONCE]
@@ -79,21 +80,29 @@ def _first_at(store: ViewStore, hub: str, version: int) -> int | None:
     if first is None:
         return None
     (payload,) = store.fetch(store.addresses(hub, HUB.name, HOUR, first, first + 1, version))
-    return int(decode(payload, HUB.keys, HUB.measures).columns["first_at"].min())
+    try:
+        return int(decode(payload, HUB.keys, HUB.measures).columns["first_at"].min())
+    except DamagedCells:
+        return first * HOUR_MS
 
 
 def _told(
     store: ViewStore, engine: Engine, hub: str, zone: ZoneInfo, version: int, days: Sequence[Day]
 ) -> Iterator[Figures]:
-    """What readers of a version are told about days of a hub, whose hours they know that no midnight cuts from rows."""
+    """What readers of a version are told about days of a hub: whole hours by rows, or where one is damaged by events."""
     heads = [(start, _next_hour(start)) for start, _ in days]
     tails = [(end - end % HOUR_MS, end) for _, end in days]
     cut = [_folded(engine, hub, version, spans) for spans in (heads, tails)]
     for day, *edges in zip(days, heads, tails, strict=True):
         hours = (_next_hour(day[0]) // HOUR_MS, day[1] // HOUR_MS)
         rows = store.fetch(cover(store, hub, HUB.name, [hours], version, zone, [DAY, HOUR]))
-        parts = [decode(payload, HUB.keys, HUB.measures) for payload in rows]
-        parts += [cells for found, edge in zip(cut, edges, strict=True) for cells in found.get(edge[0] // HOUR_MS, [])]
+        try:
+            parts = [decode(payload, HUB.keys, HUB.measures) for payload in rows]
+        except DamagedCells:
+            parts = list(_folded(engine, hub, version, [(hours[0] * HOUR_MS, hours[1] * HOUR_MS)]).values())
+        parts += [
+            found[edge[0] // HOUR_MS] for found, edge in zip(cut, edges, strict=True) if edge[0] // HOUR_MS in found
+        ]
         yield _people(parts)
 
 
@@ -102,8 +111,8 @@ def _next_hour(at: int) -> int:
     return -(-at // HOUR_MS) * HOUR_MS
 
 
-def _folded(engine: Engine, hub: str, version: int, spans: Sequence[Span]) -> dict[int, list[Cells]]:
-    """The raw events of spans, of which each hour holds one at most, by hour."""
+def _folded(engine: Engine, hub: str, version: int, spans: Sequence[Span]) -> dict[int, Cells]:
+    """The raw events of spans by hour."""
     spans = [span for span in spans if span[0] < span[1]]
     if not spans:
         return {}
@@ -116,7 +125,7 @@ def _folded(engine: Engine, hub: str, version: int, spans: Sequence[Span]) -> di
     hours = cells.keys["hour"]
     edges = np.searchsorted(hours.codes, np.arange(len(hours.vocabulary) + 1)).tolist()
     return {
-        hour: [cells.slice(edges[place], edges[place + 1], HUB.measures)]  # type: ignore[misc]
+        hour: cells.slice(edges[place], edges[place + 1], HUB.measures)  # type: ignore[misc]
         for place, hour in enumerate(hours.vocabulary)
     }
 

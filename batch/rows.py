@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of
-from aggregations.cells import Cells, decode, encode_slices, merge, regroup
+from aggregations.cells import Cells, DamagedCells, decode, encode_slices, merge, regroup
 from aggregations.columns import Key
 from aggregations.rollups import Rollup
 from batch.cover import Hours, cover, without
@@ -30,6 +30,23 @@ class RowWriter:
             rollup, cover(self._store, self._hub, rollup.name, ranges, self._version - 1, self._zone, [HOUR])
         )
         return merge([delta, *parts], rollup.measures)
+
+    def hours_as_published(self, rollup: Rollup, hours: Iterable[int], delta: Cells | None) -> dict[int, bytes]:
+        """What an hourly run would publish of hours, with the epoch's `delta`; a damaged row as it is."""
+        ranges = [(hour, hour + 1) for hour in hours]
+        addresses = cover(self._store, self._hub, rollup.name, ranges, self._version - 1, self._zone, [HOUR])
+        starts = [address.start for address in addresses]
+        published = dict(zip(starts, self._store.fetch(addresses), strict=True))
+        if delta is None:
+            return published
+        parts, damaged = [delta], {}
+        for hour in published.keys() & set(hours_of(delta)):
+            try:
+                parts.append(decode(published[hour], rollup.keys, rollup.measures))
+            except DamagedCells:
+                damaged[hour] = published[hour]
+        merged = self._split(rollup, HOUR, merge(parts, rollup.measures))
+        return published | {row.start: row.payload for row in merged} | damaged
 
     def rows(self, rollup: Rollup, current: Cells, also: Iterable[int] = ()) -> Iterator[ViewRow]:
         """The rows of whole hours, and of every closed day and month that holds one of them, or an hour of `also`."""
@@ -65,8 +82,11 @@ class RowWriter:
     def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
         starts = cells.keys["hour"]
         edges = np.searchsorted(starts.codes, np.arange(len(starts.vocabulary) + 1))
-        for start, payload in zip(starts.vocabulary, encode_slices(cells, edges, rollup.measures), strict=True):
-            yield ViewRow(self._hub, rollup.name, grain, start, payload)  # type: ignore[arg-type]
+        payloads = encode_slices(cells, edges, rollup.measures)
+        for start, payload in zip(hours_of(cells), payloads, strict=True):
+            bucket = (start, start + 1) if grain == HOUR else bucket_of(grain, start, self._zone)
+            assert bucket is not None
+            yield ViewRow(self._hub, rollup.name, grain, *bucket, payload)
 
     def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
         payloads = self._store.fetch(addresses)

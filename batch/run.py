@@ -7,7 +7,8 @@ writes nothing that the winner would not write.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -16,12 +17,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
-from aggregations.cells import encode
-from aggregations.rollups import HOUR_MS, ROLLUPS
+from aggregations.cells import Cells, DamagedCells, encode
+from aggregations.rollups import HOUR_MS, ROLLUPS, Rollup, rollup_named
 from batch import archive, ledger, restatements
 from batch.cover import Hours, joined
+from batch.deltas import Deltas
 from batch.engine import Window, engine
-from batch.models import Audit, Mismatch, RebuiltWindow, Restatement, Run
+from batch.models import ArchiveFile, Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter
 from batch.view_store import ViewRow, view_store
 from events.cuts import cut_position, published_cut
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 RECENTLY_CLOSED_H = 48
 """Days and months that closed within so many hours get their row in a daily run even where nothing touched them."""
+HOUR_LONG = timedelta(hours=1)
 REBUILD_EVENTS = 1_000_000
 """Events of a rebuild's window, about: it bounds the memory."""
 
@@ -94,6 +97,7 @@ class _Work:
         self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
         last_cut = published_cut()
+        self._audits_rows, self._deltas = False, Deltas()
         self._last_cut_at = instant_ms(last_cut.cut_at) if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
@@ -108,19 +112,34 @@ class _Work:
             archive.restore(self._log, self._epoch - 1)
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
+        frozen = buffers.frozen(self._epoch)
+        self._audits_rows = self._run.kind == Run.DAILY
+        try:
+            self._write_rows(files, frozen)
+        except DamagedCells:
+            if self._run.kind == Run.REBUILD:
+                raise
+            logger.exception(
+                "A view row is damaged, so that nothing can be merged with it; epoch %d rebuilds.", self._epoch
+            )
+            self._run.kind, self._audits_rows = Run.REBUILD, True
+            self._run.save(update_fields=["kind"])
+            self._write_rows(files, frozen)
+        self._restate()
+        if self._run.kind != Run.HOURLY:
+            archive.compact(self._epoch)
+        if not self._store.seal(self._epoch, self._run.store_birth):
+            raise self._emptied()
+        ledger.publish(self._run)
+
+    def _write_rows(self, files: Sequence[ArchiveFile], frozen: dict[tuple[str, str], bytes]) -> None:
         self._say("fold and audit")
         with self._engine.window(archive.paths(files)) as window:
-            self._fold_epoch(window, buffers.frozen(self._epoch))
+            self._fold_epoch(window, frozen)
         if self._run.kind == Run.DAILY:
             self._recompute_touched()
         elif self._run.kind == Run.REBUILD:
             self._recompute_everything()
-        self._restate()
-        if self._run.kind != Run.HOURLY:
-            archive.compact(self._epoch)
-        self._refuse_emptied()
-        self._store.seal(self._epoch)
-        ledger.publish(self._run)
 
     def _begin_in_this_store(self) -> None:
         """Remember the store. Rows that an earlier run of the epoch wrote into it before or after it was emptied go."""
@@ -134,9 +153,12 @@ class _Work:
     def _refuse_emptied(self) -> None:
         """Raises StoreEmptied where what was read of the view store so far may lack rows."""
         if self._store.birth() != self._run.store_birth:
-            raise StoreEmptied(
-                f"The view store was emptied while epoch {self._epoch} was written; the next run rebuilds it."
-            )
+            raise self._emptied()
+
+    def _emptied(self) -> StoreEmptied:
+        return StoreEmptied(
+            f"The view store was emptied while epoch {self._epoch} was written; the next run rebuilds it."
+        )
 
     def _fold_epoch(self, window: Window, frozen: dict[tuple[str, str], bytes]) -> None:
         """Compare the epoch's cells with the frozen buffer; an hourly run merges them into the published hours."""
@@ -149,6 +171,8 @@ class _Work:
                 state = encode(folded[hub], rollup.measures) if hub in folded else b""
                 digest.update(state)
                 compared += 1
+                if self._audits_rows and state:
+                    self._deltas.keep(hub, rollup, state)
                 if state != frozen.get((hub, rollup.name), b""):
                     mismatches.append((hub, rollup.name, frozen.get((hub, rollup.name), b""), state))
             digests[rollup.name] = digest.hexdigest()
@@ -172,7 +196,7 @@ class _Work:
             )
             if is_new:
                 Mismatch.objects.bulk_create(
-                    Mismatch(audit=audit, hub=hub, rollup=rollup, buffer_state=buffer, batch_state=batch)
+                    Mismatch(audit=audit, hub=hub, rollup=rollup, stored_state=buffer, batch_state=batch)
                     for hub, rollup, buffer, batch in mismatches
                 )
         if is_new and mismatches:
@@ -248,12 +272,56 @@ class _Work:
             changed = restatements.changes(
                 self._store, self._engine, hub, self._zone(hub), self._epoch, hours, reason, self._last_cut_at
             )
+            mended = self._mended_hours(hub)
+            for entry in changed:
+                if any(entry.day_start - HOUR_LONG < hour_at < entry.day_end for hour_at in mended):
+                    entry.reason = Restatement.CORRECTED
             self._refuse_emptied()
             restatements.enter(self._epoch, changed)
 
+    def _mended_hours(self, hub: str) -> list[datetime]:
+        """The hours of a hub whose rows of its figures differed from the events."""
+        found = Mismatch.objects.filter(audit__epoch=self._epoch, kind=Mismatch.ROWS, hub=hub, rollup="hub")
+        return [hour_at for hour_at in found.values_list("hour_at", flat=True) if hour_at]
+
     def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
         written = list(rows)
+        if self._audits_rows:
+            self._audit_rows(hub, rollup_named(written[0].rollup), written)
         self._run.row_count += self._store.write(self._epoch, written)
+
+    def _audit_rows(self, hub: str, rollup: Rollup, rows: Sequence[ViewRow]) -> None:
+        """Compare recomputed hours with what an hourly run would have published; record what differs."""
+        recomputed = {row.start: row.payload for row in rows if row.grain == HOUR}
+        published = self._writer(hub).hours_as_published(rollup, recomputed, self._deltas.of(hub, rollup))
+        differing = [
+            Mismatch(
+                kind=Mismatch.ROWS,
+                hub=hub,
+                rollup=rollup.name,
+                hour_at=moment_of(hour * HOUR_MS),
+                stored_state=published.get(hour, b""),
+                batch_state=state,
+            )
+            for hour, state in recomputed.items()
+            if published.get(hour, b"") != state
+        ]
+        if differing:
+            self._refuse_emptied()
+            self._record_rows(differing)
+
+    def _record_rows(self, differing: Sequence[Mismatch]) -> None:
+        """Enter mismatches of rows, each once. Raises Fenced where the epoch is published: its rows may be gone."""
+        with transaction.atomic():
+            ledger.refuse_published(self._epoch)
+            audit = Audit.objects.get(epoch=self._epoch)
+            for mismatch in differing:
+                mismatch.audit = audit
+            Mismatch.objects.bulk_create(differing, ignore_conflicts=True)
+            audit.mismatch_count = audit.mismatches.count()
+            audit.save(update_fields=["mismatch_count"])
+        for mismatch in differing:
+            logger.error("The row of %s at %s differs from its events; batch wins.", mismatch, mismatch.hour_at)
 
     def _writer(self, hub: str) -> RowWriter:
         return RowWriter(self._store, hub, self._zone(hub), self._epoch, self._closed_before)

@@ -16,12 +16,13 @@ from django.utils.module_loading import import_string
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """A state to be published: `start` is the bucket's first hour, in hours since 1970 UTC."""
+    """A state to be published: its bucket is [`start`, `end`), in hours since 1970 UTC."""
 
     hub: str
     rollup: str
     grain: str
     start: int
+    end: int
     payload: bytes
 
 
@@ -31,6 +32,7 @@ class RowAddress:
 
     grain: str
     start: int
+    end: int
     version: int
     reference: int | str
 
@@ -63,8 +65,11 @@ class ViewStore(ABC):
         """The payloads of rows, in the order asked for. Raises RowsGone where one is there no more."""
 
     @abstractmethod
-    def seal(self, version: int) -> None:
-        """Record that every row of `version` is written, under the declaration that is in force. Idempotent."""
+    def seal(self, version: int, birth: str) -> bool:
+        """Record that every row of `version` is written, under the declaration that is in force. Idempotent.
+
+        False, and nothing recorded, where the store is no longer the one of that birth: it lost the rows meanwhile.
+        """
 
     @abstractmethod
     def is_sealed(self, version: int) -> bool:
@@ -88,7 +93,10 @@ class ViewStore(ABC):
 
     @abstractmethod
     def forget_days(self, hub: str) -> None:
-        """Delete a hub's day and month rows (its time zone changed): readers fall back to hours."""
+        """Delete a hub's day and month rows (its time zone changed): readers fall back to hours.
+
+        A run that began before the change may still write rows of the old zone; readers tell by their ends.
+        """
 
 
 @cache

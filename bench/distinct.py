@@ -8,13 +8,14 @@ import time
 from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.conf import settings
 from django.utils import timezone
 from pyroaring import BitMap
 
-from aggregations.buckets import DAY, HOUR, MONTH
+from aggregations.buckets import DAY, HOUR, MONTH, bucket_of
 from aggregations.cells import Cells, encode
 from aggregations.columns import Key
 from aggregations.rollups import rollup_named
@@ -76,7 +77,9 @@ def _row(grain: str, at: datetime, visitors: BitMap) -> ViewRow:
     columns = {measure.name: measure.empty(1) for measure in HUB.measures}
     columns["visitors"] = Sets(np.array([len(visitors)]), np.zeros(0, dtype=np.uint32), {0: visitors})
     cells = Cells({"hour": Key.constant(start, 1), "is_bot": Key.constant(0, 1)}, columns, 1)
-    return ViewRow("acme", "hub", grain, start, encode(cells, HUB.measures))
+    bucket = (start, start + 1) if grain == HOUR else bucket_of(grain, start, ZoneInfo("UTC"))
+    assert bucket is not None
+    return ViewRow("acme", "hub", grain, *bucket, encode(cells, HUB.measures))
 
 
 def measure(options: Options) -> Figures:

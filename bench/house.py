@@ -125,7 +125,7 @@ def publish(head: dict[str, int], at: datetime) -> None:
     record_cut(1, head, timezone.now())
     run = Run.objects.create(epoch=1, kind=Run.DAILY, claimed_at=at, alive_at=at, published_at=at)
     mark_published(run.epoch, timezone.now())
-    view_store().seal(1)
+    view_store().seal(1, view_store().birth())
     buffers.install(
         buffers.Pipeline(published=1, active=2, mark=head, frozen=None, cut=None), [], instead_of=buffers.pipeline()
     )

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -116,7 +116,7 @@ def _written(hub: Hub, keys: list[str]) -> dict[str, Facts]:
     found = {}
     for start in range(0, len(keys), MEDIA_PER_QUERY):
         for row in Media.objects.filter(hub=hub, key__in=keys[start : start + MEDIA_PER_QUERY]):
-            said = ((row.kind_at, row.kind), (row.title_at, row.title), (row.pages_at, row.pages))
+            said: tuple[Any, ...] = ((row.kind_at, row.kind), (row.title_at, row.title), (row.pages_at, row.pages))
             found[row.key] = Facts(_ms(row.first_at), *((_ms(at), value) if at else None for at, value in said))
     return found
 

@@ -236,6 +236,11 @@ UNFOLD = {
                     {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
                     {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
                     {
+                        "title": "Mismatches",
+                        "icon": "difference",
+                        "link": reverse_lazy("admin:batch_mismatch_changelist"),
+                    },
+                    {
                         "title": "Restatements",
                         "icon": "history",
                         "link": reverse_lazy("admin:batch_restatement_changelist"),

@@ -10,12 +10,15 @@ class ViewRow(models.Model):
     rollup = models.CharField(max_length=64)
     grain = models.CharField(max_length=5)
     start = models.BigIntegerField()
+    end = models.BigIntegerField()
     version = models.BigIntegerField()
     payload = models.BinaryField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["hub", "rollup", "grain", "start", "version"], name="one_row_per_address")
+            models.UniqueConstraint(
+                fields=["hub", "rollup", "grain", "start", "end", "version"], name="one_row_per_address"
+            )
         ]
         indexes = [models.Index(fields=["version"])]
 

@@ -273,7 +273,10 @@ def kind_due(now: datetime) -> str:
 
 
 def status(now: datetime) -> dict[str, Any]:
-    """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers."""
+    """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers.
+
+    `mismatches` counts those that nobody has acknowledged in the admin.
+    """
     log = event_log()
     head, published = log.head(), published_cut()
     try:
@@ -282,7 +285,7 @@ def status(now: datetime) -> dict[str, Any]:
         state = None
     cut = published.position if published else {}
     applied = state.mark if state else cut
-    mismatches = Mismatch.objects.count()
+    mismatches = Mismatch.objects.filter(acknowledged_at=None).count()
     began_at = published.cut_at if published else _received_at(dict.fromkeys(head, 1), now)
     return {
         "log": head,

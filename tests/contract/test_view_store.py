@@ -11,7 +11,7 @@ from views_layer.stores.orm import OrmViewStore
 
 
 def row(start: int, payload: bytes, grain: str = HOUR, hub: str = "acme", rollup: str = "media") -> ViewRow:
-    return ViewRow(hub, rollup, grain, start, payload)
+    return ViewRow(hub, rollup, grain, start, start + {HOUR: 1, DAY: 24, MONTH: 744}[grain], payload)
 
 
 class ViewStoreContract:
@@ -57,6 +57,18 @@ class ViewStoreContract:
         assert self.found(store, 1) == [(1, 1, b"a")]
         assert (store.first_start("acme", "media", 0), store.first_start("acme", "media", 1)) == (None, 1)
 
+    def test_a_row_is_found_with_its_bucket(self, store):
+        store.write(1, [row(1, b"h"), row(1, b"d", DAY)])
+        found = [store.addresses("acme", "media", grain, 0, 9, 1)[0] for grain in (HOUR, DAY)]
+        assert [(address.start, address.end, address.version) for address in found] == [(1, 2, 1), (1, 25, 1)]
+
+    def test_days_of_two_zones_that_start_together_are_two_buckets(self, store):
+        days = [ViewRow("acme", "media", DAY, 1, end, str(end).encode()) for end in (24, 25)]
+        store.write(1, days)
+        store.write(2, days[:1])
+        assert self.found(store, 2, DAY) == [(1, 2, b"24"), (1, 1, b"25")]
+        assert (store.clean_up(2), self.found(store, 2, DAY)) == (1, [(1, 2, b"24"), (1, 1, b"25")])
+
     def test_ranges_are_half_open(self, store):
         store.write(1, [row(start, b"x") for start in range(5)])
         assert [start for start, _, _ in self.found(store, 1, start=1, end=4)] == [1, 2, 3]
@@ -89,14 +101,18 @@ class ViewStoreContract:
             store.fetch(addresses)
 
     def test_a_version_is_sealed_for_ever_and_alone(self, store):
-        store.seal(2)
-        store.seal(2)
+        assert [store.seal(2, store.birth()) for _ in range(2)] == [True, True]
         assert [store.is_sealed(version) for version in (0, 1, 2, 3)] == [True, False, True, False]
 
     def test_an_emptied_store_is_not_sealed(self, store):
-        store.seal(2)
+        store.seal(2, store.birth())
         self.empty()
         assert self.make_store().is_sealed(2) is False
+
+    def test_a_version_is_not_sealed_in_a_store_that_was_emptied_meanwhile(self, store):
+        birth = store.birth()
+        self.empty()
+        assert (store.seal(2, birth), store.is_sealed(2)) == (False, False)
 
     def test_cleaning_up_keeps_what_readers_of_the_version_and_later_need(self, store):
         for version in (1, 2, 3, 4):
@@ -151,3 +167,10 @@ class TestOrmViewStore(ViewStoreContract):
             "SEARCH fresh",
             "SEARCH stale",
         ]
+
+    def test_addresses_are_read_from_the_index_alone(self, store):
+        with CaptureQueriesContext(connections["views"]) as queries:
+            store.addresses("acme", "media", HOUR, 0, 9, 1)
+        with connections["views"].cursor() as cursor:
+            plan = [step[3] for step in cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}").fetchall()]
+        assert ["USING COVERING INDEX" in step for step in plan] == [True]

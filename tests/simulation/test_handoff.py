@@ -85,7 +85,7 @@ def overwrite_rows_in_place(patch: pytest.MonkeyPatch) -> None:
 
     def overwriting(self: OrmViewStore, version: int, rows: Iterable[Row]) -> int:
         for row in rows:
-            bucket = {"hub": row.hub, "rollup": row.rollup, "grain": row.grain, "start": row.start}
+            bucket = {"hub": row.hub, "rollup": row.rollup, "grain": row.grain, "start": row.start, "end": row.end}
             ViewRow.objects.update_or_create(**bucket, version=0, defaults={"payload": row.payload})
         return 0
 

@@ -17,7 +17,7 @@ class HoursStore:
 
     def addresses(self, hub, rollup, grain, start, end, version):
         self.asked += 1
-        return [RowAddress(grain, hour, version, hour) for hour in range(start, end) if grain == HOUR]
+        return [RowAddress(grain, hour, hour + 1, version, hour) for hour in range(start, end) if grain == HOUR]
 
 
 def test_it_asks_for_scattered_hours_at_once():

@@ -151,3 +151,24 @@ def test_rows_and_buffers_of_another_declaration_do_not_count(monkeypatch) -> No
     run = seam.reconcile(timezone.now())
     assert (before, sum(events()), run and run.kind) == (2, 2, Run.REBUILD)
     assert declaration_of(ROLLUPS[:1]) != declaration_of(ROLLUPS[1:])
+
+
+def test_a_zone_that_changes_while_a_run_writes_leaves_no_month_of_the_old_zone(monkeypatch) -> None:
+    """March begins at one instant in Lagos and in Paris, and ends an hour earlier in Paris, whose clocks changed."""
+    hub = Hub.objects.get(slug=HUB)
+    hub.timezone = "Africa/Lagos"
+    hub.save()
+    start = int((datetime(2026, 3, 10, tzinfo=UTC) - FIRST).total_seconds()) // 3600
+    april = int((datetime(2026, 3, 31, 22, tzinfo=UTC) - FIRST).total_seconds()) // 3600
+    append(start, april)
+    record_audit = _Work._record_audit
+
+    def changing(self: _Work, *audit) -> None:
+        record_audit(self, *audit)
+        hub.timezone = "Europe/Paris"
+        hub.save()
+
+    monkeypatch.setattr(_Work, "_record_audit", changing)
+    seam.run_now(Run.DAILY)
+    assert ViewRow.objects.filter(grain="month").count()
+    assert (events(), events(interval="month"), events(interval="day")[-1]) == ([1], [0, 0, 1], 0)

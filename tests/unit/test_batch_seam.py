@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.http import QueryDict
 from django.utils import timezone
 
+from aggregations.cells import decode
 from aggregations.event import Event
+from aggregations.metrics import present
+from aggregations.rollups import rollup_named
 from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
+from batch.run import StoreEmptied, _Work
 from batch.view_store import RowsGone, view_store
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
@@ -26,6 +31,7 @@ from views_layer.models import Seal, ViewRow
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 HUB = "acme"
+HUB_ROLLUP = rollup_named("hub")
 NOW = datetime(2026, 3, 5, 10, 30, tzinfo=UTC)
 EVENT_AT = int(datetime(2026, 3, 3, 9, 15, tzinfo=UTC).timestamp() * 1000)
 
@@ -174,11 +180,139 @@ def test_a_corrupted_buffer_loses_against_batch_and_is_told(damage: bytes | None
     assert before == ((0, 0, "views") if damage else (2, 1, "views+buffers"))
     assert answered() == (1, 1, "views+buffers")
     mismatch = Mismatch.objects.get()
-    assert (mismatch.audit.epoch, mismatch.rollup, Audit.objects.get(epoch=1).mismatch_count) == (1, "hub", 1)
+    assert (mismatch.audit.epoch, mismatch.kind, mismatch.rollup, Audit.objects.get(epoch=1).mismatch_count) == (
+        1,
+        "buffer",
+        "hub",
+        1,
+    )
     with pytest.raises(SystemExit):
         call_command("pipeline_status", "--json")
     status = json.loads(capsys.readouterr().out)
     assert (status["mismatches"], status["healthy"], status["lag_events"]) == (1, False, 0)
+
+
+def alter(rollup: str, payload: bytes, grain: str = "hour") -> bytes:
+    """Put other bytes in the place of the row of the hour, or day, of EVENT_AT; returns what it held."""
+    row = ViewRow.objects.filter(rollup=rollup, grain=grain).latest("version")
+    held = bytes(row.payload)
+    ViewRow.objects.filter(pk=row.pk).update(payload=payload)
+    return held
+
+
+def mismatches() -> list[tuple]:
+    found = Mismatch.objects.order_by("rollup").values_list(
+        "audit__epoch", "kind", "rollup", "hour_at", "stored_state", "batch_state"
+    )
+    return [(*named, bytes(stored), bytes(batch)) for *named, stored, batch in found]
+
+
+EVENT_HOUR = datetime(2026, 3, 3, 9, tzinfo=UTC)
+
+
+def test_a_row_that_was_altered_is_mended_by_the_daily_run_and_told() -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    one, day = (bytes(ViewRow.objects.get(rollup="hub", grain=grain).payload) for grain in ("hour", "day"))
+    append(2)
+    seam.run_now(Run.HOURLY)
+    two, _ = alter("hub", one), alter("hub", day, "day")
+    before = answered()
+    run = seam.run_now(Run.DAILY)
+    assert (before[0], answered(), run.kind) == (1, (2, 2, "views+buffers"), "daily")
+    assert mismatches() == [(3, "rows", "hub", EVENT_HOUR, one, two)]
+    assert Audit.objects.get(epoch=3).mismatch_count == 1
+    restated = Restatement.objects.filter(epoch=3, metric="events").values_list("old", "new", "reason")
+    assert list(restated) == [(1, 2, Restatement.CORRECTED)]
+    assert (seam.status(timezone.now())["mismatches"], seam.status(timezone.now())["healthy"]) == (1, False)
+
+
+def test_a_row_that_was_altered_is_told_with_what_an_hourly_run_would_have_made_of_it() -> None:
+    states = []
+    for visitor in (1, 2, 3):
+        append(visitor)
+        seam.run_now(Run.HOURLY)
+        states.append(bytes(ViewRow.objects.filter(rollup="hub", grain="hour").latest("version").payload))
+    alter("hub", states[0])
+    append(2)
+    seam.run_now(Run.DAILY)
+    three = bytes(ViewRow.objects.filter(rollup="hub", grain="hour").latest("version").payload)
+    (found,) = mismatches()
+    measures = {name: [] for name in ("events", "visitors")}
+    for state in found[-2:]:
+        cells = decode(state, HUB_ROLLUP.keys, HUB_ROLLUP.measures)
+        for name, shown in measures.items():
+            shown += present(cells, name)
+    assert (found[:4], found[-1], measures) == (
+        (4, "rows", "hub", EVENT_HOUR),
+        three,
+        {"events": [2, 4], "visitors": [2, 3]},
+    )
+
+
+@pytest.mark.parametrize(("kind", "becomes"), [(Run.HOURLY, Run.REBUILD), (Run.DAILY, Run.DAILY)])
+def test_a_row_that_is_damaged_stops_no_run_and_is_told(kind: str, becomes: str) -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    alter("media", b"damaged")
+    alter("hub", b"damaged")
+    append(2)
+    run = seam.run_now(kind)
+    assert (answered(), run.kind) == ((2, 2, "views+buffers"), becomes)
+    assert [found[1:-1] for found in mismatches()] == [
+        ("rows", rollup, EVENT_HOUR, b"damaged") for rollup in ("hub", "media")
+    ]
+    restated = Restatement.objects.filter(metric="events").values_list("old", "new", "reason")
+    assert list(restated) == [(1, 2, Restatement.CORRECTED)]
+
+
+def test_a_row_that_was_lost_is_told() -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    ViewRow.objects.filter(rollup="media").delete()
+    seam.run_now(Run.DAILY)
+    state = bytes(ViewRow.objects.filter(rollup="media", grain="hour").get().payload)
+    assert mismatches() == [(2, "rows", "media", EVENT_HOUR, b"", state)]
+
+
+def test_daily_runs_of_hours_that_hourly_runs_have_merged_find_nothing() -> None:
+    for visitor in range(1, 6):
+        append(visitor, count=visitor)
+        seam.run_now(Run.DAILY if visitor % 3 == 0 else Run.HOURLY)
+    seam.run_now(Run.DAILY)
+    assert (mismatches(), answered()[:2]) == ([], (15, 5))
+
+
+def test_a_store_that_is_emptied_while_a_daily_run_compares_is_no_mismatch(monkeypatch) -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    record_audit = _Work._record_audit
+
+    def emptying(self: _Work, *audit) -> None:
+        monkeypatch.setattr(_Work, "_record_audit", record_audit)
+        ViewRow.objects.all().delete()
+        Seal.objects.all().delete()
+        record_audit(self, *audit)
+
+    monkeypatch.setattr(_Work, "_record_audit", emptying)
+    with pytest.raises(StoreEmptied):
+        seam.run_now(Run.DAILY)
+    assert mismatches() == []
+
+
+def test_a_mismatch_that_is_acknowledged_makes_nothing_unhealthy(client) -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    alter("hub", b"damaged")
+    seam.run_now(Run.DAILY)
+    client.force_login(User.objects.create_superuser("root"))
+    before = seam.status(timezone.now())
+    assert client.get("/admin/batch/mismatch/").status_code == 200
+    selected = {"action": "acknowledge", "_selected_action": [Mismatch.objects.get().pk]}
+    client.post("/admin/batch/mismatch/", selected)
+    after = seam.status(timezone.now())
+    assert [(status["mismatches"], status["healthy"]) for status in (before, after)] == [(1, False), (0, True)]
+    assert (Mismatch.objects.get().acknowledged_by, Mismatch.objects.get().acknowledged_at is None) == ("root", False)
 
 
 def test_a_redis_that_is_emptied_while_the_audit_reads_is_no_mismatch(monkeypatch) -> None:

@@ -28,9 +28,9 @@ class OrmViewStore(ViewStore):
             remaining = iter(rows)
             while some := list(islice(remaining, ROWS_AT_ONCE)):
                 cursor.executemany(
-                    f"INSERT INTO {ViewRow._meta.db_table} (hub, rollup, grain, start, version, payload)"
-                    " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                    [(row.hub, row.rollup, row.grain, row.start, version, row.payload) for row in some],
+                    f'INSERT INTO {ViewRow._meta.db_table} (hub, rollup, grain, start, "end", version, payload)'
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    [(row.hub, row.rollup, row.grain, row.start, row.end, version, row.payload) for row in some],
                 )
                 written += len(some)
         return written
@@ -38,11 +38,9 @@ class OrmViewStore(ViewStore):
     def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
         found = ViewRow.objects.filter(
             hub=hub, rollup=rollup, grain=grain, start__gte=start, start__lt=end, version__lte=version
-        ).order_by("start", "version")
-        newest = {
-            bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")
-        }
-        return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
+        ).order_by("start", "end", "version")
+        newest = {row[:2]: row for row in found.values_list("start", "end", "version", "pk")}
+        return [RowAddress(grain, *row) for row in newest.values()]
 
     def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -66,8 +64,12 @@ class OrmViewStore(ViewStore):
         except KeyError as missing:
             raise RowsGone(f"View row {missing} was cleaned up; read again from the published epoch.") from None
 
-    def seal(self, version: int) -> None:
-        Seal.objects.update_or_create(version=version, defaults={"declaration": DECLARATION})
+    def seal(self, version: int, birth: str) -> bool:
+        with transaction.atomic(using="views"):
+            if not Seal.objects.select_for_update().filter(version=BIRTH, declaration=birth):
+                return False
+            Seal.objects.update_or_create(version=version, defaults={"declaration": DECLARATION})
+            return True
 
     def is_sealed(self, version: int) -> bool:
         return version == 0 or Seal.objects.filter(version=version, declaration=DECLARATION).exists()
@@ -91,7 +93,7 @@ class OrmViewStore(ViewStore):
                 f"DELETE FROM {table} WHERE id IN (SELECT stale.id FROM {table} AS fresh CROSS JOIN {table} AS stale"
                 " WHERE fresh.version > %s AND fresh.version <= %s AND stale.hub = fresh.hub"
                 " AND stale.rollup = fresh.rollup AND stale.grain = fresh.grain AND stale.start = fresh.start"
-                " AND stale.version < fresh.version)",
+                ' AND stale."end" = fresh."end" AND stale.version < fresh.version)',
                 [cleaned, version],
             )
             deleted = cursor.rowcount
