@@ -1,9 +1,11 @@
-"""The columnar archive: the log's events as Parquet, a file for each hub and epoch, sorted by occurrence.
+"""The columnar archive: the log's events as Parquet, files for each hub and epoch, each sorted by occurrence.
 
-It is a copy of the log in the shape that batch reads fastest. The daily run joins a day's files into one. A file is
+It is a copy of the log in the shape that batch reads fastest. A long range makes several files of a hub, so that its
+events are never all in memory. The daily run joins a day's files into one. A file is
 visible to the readers of the epochs between its adding and its retiring, so that one answer sees one set of files.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -31,8 +33,12 @@ BOOLEAN_FIELDS = ("is_bot", "is_clamped")
 KEPT_FIELDS = tuple(name for name in Event.__struct_fields__ if name not in ("visitor_key", "visit_key"))
 """The fields of an event that the archive keeps: all but the hashes, which the log keeps."""
 
-EVENTS_AT_ONCE = 100_000
+EVENTS_AT_ONCE = 20_000
+"""Events that are held as objects before they become a table."""
+EVENTS_HELD = 250_000
+"""Events, about, that are held as tables to be sorted and written: it bounds the memory."""
 ROW_GROUP = 50_000
+ORDER = [("occurred_at", "ascending"), ("id", "ascending")]
 
 
 def _type_of(name: str) -> pa.DataType:
@@ -66,26 +72,49 @@ def tables(chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
 
 
 def add_range(log: EventLog, epoch: int, after: Position, until: Position) -> list[ArchiveFile]:
-    """Write the events of a log range as the files of `epoch`, one for each hub. Idempotent.
+    """Write the events of a log range as the files of `epoch`, some for each hub. Idempotent.
 
-    A file is written beside its place, synced and renamed, so that a crash leaves no half file. Raises Fenced, and adds
-    nothing, where the epoch has been published meanwhile: its files may have been joined and deleted by now.
+    A file is written beside its place, synced and renamed, so that a crash leaves no half file; all are recorded at
+    once, in place of what a run of the epoch that died has recorded. Raises Fenced, and adds nothing, where the epoch
+    has been published meanwhile: its files may have been joined and deleted by now.
     """
     written = _write_range(log, epoch, after, until)
+    names = {file.path for file in written}
     with transaction.atomic():
         ledger.refuse_published(epoch)
+        for file in _loose(ArchiveFile.objects.filter(added_epoch=epoch)):
+            if file.path not in names:
+                file.delete()
         return [_record(file) for file in written]
 
 
 def _write_range(log: EventLog, epoch: int, after: Position, until: Position) -> list[ArchiveFile]:
-    found = [table for table in tables(log.read(after, until)) if table.num_rows]
-    if not found:
-        return []
-    joined = pa.concat_tables(found).combine_chunks()
     return [
-        _write_file(hub, epoch, joined.filter(pc.equal(joined["hub"], hub)), f"{epoch:010d}.parquet")
-        for hub in sorted(pc.unique(joined["hub"]).to_pylist())
+        _write_file(hub, epoch, table, f"{epoch:010d}{f'-{number:04d}' if number else ''}.parquet")
+        for number, some in enumerate(_joined(tables(log.read(after, until))))
+        for hub, table in _by_hub(some)
     ]
+
+
+def _joined(some: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables joined to such of about EVENTS_HELD rows."""
+    held: list[pa.Table] = []
+    for table in some:
+        held.append(table)
+        if sum(table.num_rows for table in held) >= EVENTS_HELD:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _by_hub(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each hub, in order."""
+    ordered = table.sort_by([("hub", "ascending"), *ORDER])
+    start = 0
+    for count in pc.value_counts(ordered["hub"]).to_pylist():
+        yield count["values"], ordered.slice(start, count["counts"])
+        start += count["counts"]
 
 
 def visible(epoch: int, hub: str | None = None, start: int | None = None, end: int | None = None) -> QuerySet:
@@ -107,25 +136,45 @@ def paths(files: Iterable[ArchiveFile]) -> list[str]:
 
 
 def compact(epoch: int) -> int:
-    """Join each hub's files that no compaction has joined into one, visible from `epoch` on; returns how many went in.
+    """Join each hub's files that no compaction has joined, visible from `epoch` on; returns how many went in.
 
-    The joined files are retired at `epoch` and stay on disk for the readers of earlier epochs. Raises Fenced where the
-    epoch has been published meanwhile.
+    Files that are long already, as those of an import, stay as they are. The joined files are retired at `epoch` and
+    stay on disk for the readers of earlier epochs. Raises Fenced where the epoch has been published meanwhile.
     """
-    loose = visible(epoch).exclude(path__contains="/joined-")
+    loose = _loose(visible(epoch)).filter(event_count__lt=EVENTS_HELD // 2)
     joined_count = 0
     for hub in loose.values_list("hub", flat=True).order_by("hub").distinct():
-        files = list(loose.filter(hub=hub))
-        if len(files) < 2:
-            continue
-        table = pa.concat_tables([pq.read_table(path, schema=SCHEMA) for path in paths(files)])
-        joined = _write_file(hub, epoch, table, f"joined-{epoch:010d}.parquet")
-        with transaction.atomic():
-            ledger.refuse_published(epoch)
-            _record(joined)
-            ArchiveFile.objects.filter(pk__in=[file.pk for file in files]).update(retired_epoch=epoch)
-        joined_count += len(files)
+        for files in _groups(loose.filter(hub=hub)):
+            table = pa.concat_tables([pq.read_table(path, schema=SCHEMA) for path in paths(files)]).sort_by(ORDER)
+            joined = _write_file(hub, epoch, table, f"joined-{epoch:010d}-{_mark(files)}.parquet")
+            with transaction.atomic():
+                ledger.refuse_published(epoch)
+                if _loose(visible(epoch)).filter(pk__in=[file.pk for file in files]).count() < len(files):
+                    raise ledger.Fenced(f"Another run of epoch {epoch} has joined files of {hub} in another way.")
+                _record(joined)
+                ArchiveFile.objects.filter(pk__in=[file.pk for file in files]).update(retired_epoch=epoch)
+            joined_count += len(files)
     return joined_count
+
+
+def _loose(files: QuerySet) -> QuerySet:
+    """Those that no compaction has made."""
+    return files.exclude(path__contains="/joined-")
+
+
+def _mark(files: Sequence[ArchiveFile]) -> str:
+    """Tells a group from any other: a run that goes on may find other groups, and must not write over joined ones."""
+    return hashlib.sha256("\n".join(file.path for file in files).encode()).hexdigest()[:12]
+
+
+def _groups(files: Iterable[ArchiveFile]) -> list[list[ArchiveFile]]:
+    """Files in groups of two and more, of about EVENTS_HELD events at most."""
+    groups: list[list[ArchiveFile]] = [[]]
+    for file in files:
+        if sum(other.event_count for other in groups[-1]) + file.event_count > EVENTS_HELD:
+            groups.append([])
+        groups[-1].append(file)
+    return [group for group in groups if len(group) > 1]
 
 
 def clean_up(epoch: int) -> int:
@@ -156,7 +205,7 @@ def restore(log: EventLog, epoch: int) -> int:
 
 
 def _write_file(hub: str, epoch: int, table: pa.Table, name: str) -> ArchiveFile:
-    table = table.sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+    """Write a table that is in ORDER."""
     path = Path(hub) / name
     target = settings.ARCHIVE_DIR / path
     target.parent.mkdir(parents=True, exist_ok=True)

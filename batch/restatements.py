@@ -1,57 +1,143 @@
 """Restatements: closed numbers that changed, for customers to see."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from django.db import transaction
 from django.utils import timezone
 
-from aggregations.buckets import DAY, HOUR, bucket_of, moment_of
+from aggregations.buckets import DAY, HOUR, instant_ms, midnight, moment_of
 from aggregations.cells import Cells, decode, regroup
 from aggregations.columns import Key
 from aggregations.metrics import METRICS, present_row, zero
 from aggregations.rollups import HOUR_MS, rollup_named
+from batch import archive, ledger
 from batch.cover import cover
+from batch.engine import Engine, Span
 from batch.models import Restatement
-from batch.view_store import ViewRow, ViewStore
+from batch.view_store import ViewStore
 
 HUB = rollup_named("hub")
+DAYS_AT_ONCE = 100
+"""Days whose cut hours are folded by one statement."""
+
+Day = Span
+"""A local day, [start, end) in milliseconds."""
+Figures = dict[str, int | float | None]
 
 
-def record(
-    store: ViewStore, zone: ZoneInfo, version: int, row: ViewRow, reason: str, closed_before: int
+def changes(
+    store: ViewStore,
+    engine: Engine,
+    hub: str,
+    zone: ZoneInfo,
+    version: int,
+    hours: Iterable[int],
+    reason: str,
+    closed_before: int,
 ) -> list[Restatement]:
-    """Enter what a day row of the hub's rollup changes against what was published. Idempotent for a version.
+    """What `version`, which wrote `hours` of a hub, tells otherwise than the version before about its closed local days.
 
-    Only for days that had ended by `closed_before` (in hours: the last cut) and in which the hub was there already: the
-    numbers of a day that closes, or of a history that is imported, were not closed before.
+    Only for days that had ended by `closed_before` (in milliseconds: the last cut) and in which the hub was there
+    already: the numbers of a day that closes, or of a history that is imported, were not closed before.
     """
-    bucket = bucket_of(DAY, row.start, zone)
-    first = store.first_start(row.hub, HUB.name, version - 1)
-    if bucket is None or first is None or bucket[1] <= first or bucket[1] > closed_before:
+    first_at = _first_at(store, hub, version - 1)
+    if first_at is None:
         return []
-    published = store.fetch(cover(store, row.hub, HUB.name, [bucket], version - 1, zone, [DAY, HOUR]))
-    old = _people([decode(payload, HUB.keys, HUB.measures) for payload in published])
-    new = _people([decode(row.payload, HUB.keys, HUB.measures)])
-    restated_at = timezone.now()
-    changed = [
-        Restatement(
-            hub=row.hub,
-            metric=metric,
-            day_start=moment_of(bucket[0] * HOUR_MS),
-            day_end=moment_of(bucket[1] * HOUR_MS),
-            old=old[metric],
-            new=new[metric],
-            reason=reason,
-            restated_at=restated_at,
-            epoch=version,
-        )
-        for metric in METRICS
-        if old[metric] != new[metric]
+    days = [day for day in local_days(hours, zone) if first_at < day[1] <= closed_before]
+    found: list[Restatement] = []
+    for number in range(0, len(days), DAYS_AT_ONCE):
+        some = days[number : number + DAYS_AT_ONCE]
+        old, new = (_told(store, engine, hub, zone, told, some) for told in (version - 1, version))
+        for day, before, after in zip(some, old, new, strict=True):
+            found += _differences(hub, day, before, after, reason, version)
+    return found
+
+
+def enter(version: int, changed: Sequence[Restatement]) -> None:
+    """Enter changes. Idempotent for a version; raises Fenced where it is published: old rows may be gone by then."""
+    with transaction.atomic():
+        ledger.refuse_published(version)
+        Restatement.objects.bulk_create(changed, ignore_conflicts=True)
+
+
+def local_days(hours: Iterable[int], zone: ZoneInfo) -> list[Day]:
+    """The days of a zone that hold some of the hours, or a part of one."""
+    edges = {at for hour in hours for at in (hour * HOUR_MS, (hour + 1) * HOUR_MS - 1)}
+    dates = {moment_of(at).astimezone(zone).date() for at in edges}
+    return [
+        (instant_ms(midnight(date, zone)), instant_ms(midnight(date + timedelta(days=1), zone)))
+        for date in sorted(dates)
     ]
-    return Restatement.objects.bulk_create(changed, ignore_conflicts=True)
 
 
-def _people(parts: list[Cells]) -> dict[str, int | float | None]:
+def _first_at(store: ViewStore, hub: str, version: int) -> int | None:
+    """When the first event of a hub that readers of a version know occurred."""
+    first = store.first_start(hub, HUB.name, version)
+    if first is None:
+        return None
+    (payload,) = store.fetch(store.addresses(hub, HUB.name, HOUR, first, first + 1, version))
+    return int(decode(payload, HUB.keys, HUB.measures).columns["first_at"].min())
+
+
+def _told(
+    store: ViewStore, engine: Engine, hub: str, zone: ZoneInfo, version: int, days: Sequence[Day]
+) -> Iterator[Figures]:
+    """What readers of a version are told about days of a hub, whose hours they know that no midnight cuts from rows."""
+    heads = [(start, _next_hour(start)) for start, _ in days]
+    tails = [(end - end % HOUR_MS, end) for _, end in days]
+    cut = [_folded(engine, hub, version, spans) for spans in (heads, tails)]
+    for day, *edges in zip(days, heads, tails, strict=True):
+        hours = (_next_hour(day[0]) // HOUR_MS, day[1] // HOUR_MS)
+        rows = store.fetch(cover(store, hub, HUB.name, [hours], version, zone, [DAY, HOUR]))
+        parts = [decode(payload, HUB.keys, HUB.measures) for payload in rows]
+        parts += [cells for found, edge in zip(cut, edges, strict=True) for cells in found.get(edge[0] // HOUR_MS, [])]
+        yield _people(parts)
+
+
+def _next_hour(at: int) -> int:
+    """The full hour at or after a time."""
+    return -(-at // HOUR_MS) * HOUR_MS
+
+
+def _folded(engine: Engine, hub: str, version: int, spans: Sequence[Span]) -> dict[int, list[Cells]]:
+    """The raw events of spans, of which each hour holds one at most, by hour."""
+    spans = [span for span in spans if span[0] < span[1]]
+    if not spans:
+        return {}
+    files = archive.visible(version, hub, min(spans)[0], max(spans)[1])
+    with engine.window(archive.paths(files), spans) as window:
+        ((_, by_hub),) = window.folds([HUB])
+    cells = by_hub.get(hub)
+    if cells is None:
+        return {}
+    hours = cells.keys["hour"]
+    edges = np.searchsorted(hours.codes, np.arange(len(hours.vocabulary) + 1)).tolist()
+    return {
+        hour: [cells.slice(edges[place], edges[place + 1], HUB.measures)]  # type: ignore[misc]
+        for place, hour in enumerate(hours.vocabulary)
+    }
+
+
+def _differences(hub: str, day: Day, old: Figures, new: Figures, reason: str, version: int) -> Iterator[Restatement]:
+    for metric in METRICS:
+        if old[metric] != new[metric]:
+            yield Restatement(
+                hub=hub,
+                metric=metric,
+                day_start=moment_of(day[0]),
+                day_end=moment_of(day[1]),
+                old=old[metric],
+                new=new[metric],
+                reason=reason,
+                restated_at=timezone.now(),
+                epoch=version,
+            )
+
+
+def _people(parts: list[Cells]) -> Figures:
     """The metrics of all cells together, without robots."""
     kept: list[tuple[Cells, dict[str, Key], np.ndarray]] = [
         (cells, {}, cells.keys["is_bot"].holding(lambda is_bot: not is_bot)) for cells in parts

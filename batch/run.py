@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
-from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
+from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import encode
 from aggregations.rollups import HOUR_MS, ROLLUPS
 from batch import archive, ledger, restatements
@@ -94,7 +94,7 @@ class _Work:
         self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
         last_cut = published_cut()
-        self._closed_at_last_cut = instant_ms(last_cut.cut_at) // HOUR_MS if last_cut else 0
+        self._last_cut_at = instant_ms(last_cut.cut_at) if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
         self._begin_in_this_store()
@@ -103,7 +103,8 @@ class _Work:
             self._run.kind = Run.REBUILD
             self._run.save(update_fields=["kind"])
         self._say("archive")
-        if self._run.kind != Run.HOURLY:
+        if self._run.kind != Run.HOURLY or Run.objects.filter(epoch=self._epoch, pk__lt=self._run.pk).exists():
+            # An hourly run needs few of the files, and looks after all of them only where an earlier run did not end.
             archive.restore(self._log, self._epoch - 1)
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
@@ -114,12 +115,10 @@ class _Work:
             self._recompute_touched()
         elif self._run.kind == Run.REBUILD:
             self._recompute_everything()
+        self._restate()
         if self._run.kind != Run.HOURLY:
             archive.compact(self._epoch)
-        if self._store.birth() != self._run.store_birth:
-            raise StoreEmptied(
-                f"The view store was emptied while epoch {self._epoch} was written; the next run rebuilds it."
-            )
+        self._refuse_emptied()
         self._store.seal(self._epoch)
         ledger.publish(self._run)
 
@@ -131,6 +130,13 @@ class _Work:
         if earlier.exclude(store_birth=self._run.store_birth).exists():
             self._store.discard(self._epoch)
             RebuiltWindow.objects.filter(epoch=self._epoch).delete()
+
+    def _refuse_emptied(self) -> None:
+        """Raises StoreEmptied where what was read of the view store so far may lack rows."""
+        if self._store.birth() != self._run.store_birth:
+            raise StoreEmptied(
+                f"The view store was emptied while epoch {self._epoch} was written; the next run rebuilds it."
+            )
 
     def _fold_epoch(self, window: Window, frozen: dict[tuple[str, str], bytes]) -> None:
         """Compare the epoch's cells with the frozen buffer; an hourly run merges them into the published hours."""
@@ -234,12 +240,19 @@ class _Work:
                     self._write(hub, self._writer(hub).rows(rollup, folded[hub], also))
                 self._say(f"recompute {hub} {moment_of(spans[0][0]):%Y-%m-%d} {rollup.name}")
 
+    def _restate(self) -> None:
+        """Enter what the epoch's rows, also those of runs that died, change in closed days."""
+        self._say("restate")
+        reason = Restatement.CORRECTED if self._run.kind == Run.REBUILD else Restatement.LATE
+        for hub, hours in self._store.written(self._epoch, "hub", HOUR).items():
+            changed = restatements.changes(
+                self._store, self._engine, hub, self._zone(hub), self._epoch, hours, reason, self._last_cut_at
+            )
+            self._refuse_emptied()
+            restatements.enter(self._epoch, changed)
+
     def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
         written = list(rows)
-        reason = Restatement.CORRECTED if self._run.kind == Run.REBUILD else Restatement.LATE
-        for row in written:
-            if row.rollup == "hub" and row.grain == DAY:
-                restatements.record(self._store, self._zone(hub), self._epoch, row, reason, self._closed_at_last_cut)
         self._run.row_count += self._store.write(self._epoch, written)
 
     def _writer(self, hub: str) -> RowWriter:

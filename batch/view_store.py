@@ -51,6 +51,10 @@ class ViewStore(ABC):
         """For each bucket of a grain that starts in [start, end) its newest row up to `version`, by start."""
 
     @abstractmethod
+    def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
+        """The buckets of a rollup and grain that a version has a row of, by hub. It costs what the version wrote."""
+
+    @abstractmethod
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
         """The first hour that has a row of up to `version`; None where there is none."""
 

@@ -52,8 +52,8 @@ class ApiKeyInline(TabularInline):
     can_delete = False
     verbose_name = "key"
     verbose_name_plural = "keys"
-    fields = ["scope", "name", "created_at", "revoked_at"]
-    readonly_fields = ["created_at", "revoked_at"]
+    fields = ["scope", "name", "created_at", "last_used_at", "revoked_at"]
+    readonly_fields = ["created_at", "last_used_at", "revoked_at"]
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
@@ -101,7 +101,7 @@ class MembershipAdmin(ModelAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):
-    list_display = ["hub", "scope", "name", "fingerprint", "created_at", "state"]
+    list_display = ["hub", "scope", "name", "fingerprint", "created_at", "last_used_at", "state"]
     list_filter = ["scope", ("revoked_at", admin.EmptyFieldListFilter), "hub"]
     search_fields = ["hub__slug", "name"]
     autocomplete_fields = ["hub"]
@@ -118,10 +118,6 @@ class ApiKeyAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form, change: bool) -> None:
         obj.__dict__.update(issue(request, obj).__dict__)
 
-    @display(description="fingerprint")
-    def fingerprint(self, key: ApiKey) -> str:
-        return key.digest[:8]
-
     @display(description="state", label={"in use": "success", "revoked": "danger"})
     def state(self, key: ApiKey) -> str:
         return "revoked" if key.revoked_at else "in use"
@@ -129,7 +125,7 @@ class ApiKeyAdmin(ModelAdmin):
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
-        self.message_user(request, f"{count} keys are revoked; they end to work within seconds.")
+        self.message_user(request, f"{count} keys are revoked: asking ends at once, collecting within two seconds.")
 
 
 @admin.register(Media)

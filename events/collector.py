@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
-from events.committer import Busy, Committer
+from events.committer import Busy, Committer, Unsure
 from events.directory import Memory, grant_of, is_hub
 from events.intake import Batch, Intake
 from events.models import ApiKey
@@ -66,6 +66,9 @@ class Collector:
             status, answer = refused.status, {"error": refused.error}
         except Busy as busy:
             status, answer = 503, {"error": {"code": "busy", "detail": str(busy), "field": None}}
+            headers.append(("Retry-After", str(RETRY_AFTER_S)))
+        except Unsure as unsure:
+            status, answer = 503, {"error": {"code": "outcome_unknown", "detail": str(unsure), "field": None}}
             headers.append(("Retry-After", str(RETRY_AFTER_S)))
         except Exception:
             logger.exception("A request to collect events failed.")

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -16,10 +17,17 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 GROUP_EVENTS = 5_000
 GROUP_BYTES = 8 * 1024 * 1024
 PATIENCE_S = 10.0
+WRITE_S = 60.0
+"""How long a write may take: more than the log itself waits for a lock before it says that it is busy."""
+RETRY_S = 1.0
 
 
 class Busy(Exception):
     """The batch was not written, and will not be; the client may try again."""
+
+
+class Unsure(Exception):
+    """The batch is being written, and nobody knows yet whether it will be; the same ids may be sent again."""
 
 
 class _Waiting:
@@ -37,9 +45,17 @@ class _Waiting:
 class Committer:
     """Group commit: a bounded queue of batches, and the one thread of this process that appends them."""
 
-    def __init__(self, make_intake: Callable[[], Intake] = Intake, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        make_intake: Callable[[], Intake] = Intake,
+        patience_s: float = PATIENCE_S,
+        write_s: float = WRITE_S,
+        retry_s: float = RETRY_S,
+    ) -> None:
         self._make_intake = make_intake
         self._patience_s = patience_s
+        self._write_s = write_s
+        self._retry_s = retry_s
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -50,14 +66,18 @@ class Committer:
         self._changed = threading.Condition()
 
     def commit(self, batch: Batch) -> Outcome:
-        """Returns when the batch is on disk. Raises Busy where it is not, and never will be, written."""
+        """Returns when the batch is on disk. Raises Busy where it is not, and never will be, written; Unsure."""
         if not batch.drafts and not batch.rejections:
             return Outcome()
         waiting = _Waiting(batch)
         self._put(waiting)
         if not waiting.done.wait(self._patience_s) and self._abandon(waiting):
             raise Busy(f"The events could not be written within {self._patience_s:g} seconds; send them again later.")
-        waiting.done.wait()
+        if not waiting.done.wait(self._write_s):
+            raise Unsure(
+                f"The write has taken more than {self._write_s:g} seconds, and whether the events are stored is unknown;"
+                " send them again later: an event with the same id counts once."
+            )
         if waiting.outcome is not None:
             return waiting.outcome
         if isinstance(waiting.error, LogBusy):
@@ -118,7 +138,7 @@ class Committer:
             return group
 
     def _run(self) -> None:
-        intake = self._make_intake()
+        intake = self._intake()
         while True:
             group = self._take()
             self._write(intake, group)
@@ -126,6 +146,15 @@ class Committer:
                 intake.announce()
             except Exception:
                 logger.exception("Nobody could be told of the new events.")
+
+    def _intake(self) -> Intake:
+        """The intake of this thread, tried until it can be made; meanwhile batches wait as long as they have patience."""
+        while True:
+            try:
+                return self._make_intake()
+            except Exception:
+                logger.exception("The log cannot be opened; trying again in %g seconds.", self._retry_s)
+                time.sleep(self._retry_s)
 
     def _write(self, intake: Intake, group: list[_Waiting]) -> None:
         """Commit a group and wake its requests. Where that fails for a bug, each batch is tried alone."""

@@ -43,9 +43,8 @@ def is_hub(slug: str) -> bool:
 def grant_of(key: str) -> tuple[str, str] | None:
     """Hub and scope of a key that is not revoked."""
     _renew_connection()
-    return (
-        ApiKey.objects.filter(digest=ApiKey.digest_of(key), revoked_at=None).values_list("hub__slug", "scope").first()
-    )
+    found = ApiKey.in_use(key)
+    return None if found is None else (found.hub.slug, found.scope)
 
 
 def _renew_connection() -> None:

@@ -4,7 +4,7 @@ The log is the truth: everything else (numbering, buffers, archive, view rows) c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +14,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from aggregations.event import Event
+
+FREQUENT = 100
+"""A visitor with more visits is frequent: they are never all read at once."""
 
 Position = dict[str, int]
 """Where in the log: for each partition the sequence of its last chunk (from 1; a partition without chunk is absent)."""
@@ -86,8 +89,24 @@ class LogWriter(ABC):
         """For each hub the highest visitor number and the highest visit number given so far (0 where none)."""
 
     @abstractmethod
+    def frequent(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """The number of visits of those (hub, visitor number) that have more than FREQUENT; the others are absent."""
+
+    @abstractmethod
     def visits(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[bytes, VisitSpan]]:
-        """For each (hub, visitor number) its visits by visit key."""
+        """For each (hub, visitor number) all its visits by visit key. For visitors that are not frequent."""
+
+    @abstractmethod
+    def named_visits(self, hub: str, visitor: int, keys: Sequence[bytes]) -> dict[bytes, VisitSpan]:
+        """Those of a visitor's visits that have one of these keys."""
+
+    @abstractmethod
+    def first_visits(self, hub: str, visitor: int, windows: Iterable[tuple[int, int]]) -> dict[bytes, VisitSpan]:
+        """For each window of ms (both ends included) the first visit, by (first_at, number), that overlaps it.
+
+        For frequent visitors, in a time that does not grow with their visits: by an index of their *outline*, which
+        leaves out each visit that ends no later than one before it, and so has rising ends.
+        """
 
     @abstractmethod
     def save_numbering(
@@ -95,7 +114,8 @@ class LogWriter(ABC):
         visitors: Sequence[tuple[str, bytes, int]],
         visits: Sequence[tuple[str, int, bytes, VisitSpan]],
     ) -> None:
-        """Write new visitors (hub, key, number) and new or longer visits (hub, visitor, key, span)."""
+        """Write new visitors (hub, key, number) and new or longer visits (hub, visitor, key, span); mind who becomes
+        frequent: the highest ordinal of a visitor is the number of its visits."""
 
     @abstractmethod
     def append(self, events: Sequence[Event], received_at: int) -> int:

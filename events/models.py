@@ -1,13 +1,19 @@
 """Hubs, their people, keys and media; the log's tables; the cuts."""
 
 import hashlib
+import logging
 import secrets
 import zoneinfo
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import DatabaseError, models
+from django.db.models import Q
+from django.utils import timezone
+
+logger = logging.getLogger(__name__)
 
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9_-]{0,63}$", "Use a to z, 0 to 9, - and _, at most 64 characters.")
 
@@ -50,6 +56,10 @@ class Membership(models.Model):
         return f"{self.user} in {self.hub}"
 
 
+FINGERPRINT = 8
+"""Hexadecimal digits of a key's digest that tell it from others: they are shown, and the table is searched by them."""
+
+
 class ApiKey(models.Model):
     """A key of a REST client. Only its SHA-256 is kept; the key itself is shown once."""
 
@@ -61,9 +71,16 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="To within five minutes.")
+
+    USE_KEPT_EVERY = timedelta(minutes=5)
 
     def __str__(self) -> str:
-        return f"{self.hub.slug} {self.scope} {self.digest[:8]}"
+        return f"{self.hub.slug} {self.scope} {self.fingerprint}"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.digest[:FINGERPRINT]
 
     @staticmethod
     def digest_of(key: str) -> str:
@@ -76,6 +93,34 @@ class ApiKey(models.Model):
         key = f"aff_{scope}_{secrets.token_urlsafe(32)}"
         cls.objects.create(hub=hub, scope=scope, name=name, digest=cls.digest_of(key))
         return key
+
+    @classmethod
+    def in_use(cls, key: str) -> "ApiKey | None":
+        """The row of `key`, with its hub; None where the key is unknown or revoked. Keeps that it was used.
+
+        The table is searched by the fingerprint alone, and the rest of the digest is compared in constant time.
+        """
+        digest = cls.digest_of(key)
+        low = digest[:FINGERPRINT]
+        alike = cls.objects.select_related("hub").filter(revoked_at=None, digest__range=(low, low + "g"))
+        found = next((row for row in alike if secrets.compare_digest(row.digest, digest)), None)
+        if found is not None:
+            found.keep_use()
+        return found
+
+    def keep_use(self) -> None:
+        """Write when the key was used, unless the last five minutes have it already.
+
+        A commit of its own, and none that a request fails by: the use of a key is not worth a lost event.
+        """
+        now = timezone.now()
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - self.USE_KEPT_EVERY)
+        if self.last_used_at is not None and self.last_used_at >= now - self.USE_KEPT_EVERY:
+            return
+        try:
+            ApiKey.objects.filter(stale, pk=self.pk).update(last_used_at=now)
+        except DatabaseError as error:
+            logger.warning("The use of the key %s was not kept: %s.", self, error)
 
 
 class Media(models.Model):
@@ -134,9 +179,24 @@ class Visit(models.Model):
     ordinal = models.IntegerField()
     first_at = models.BigIntegerField()
     last_at = models.BigIntegerField()
+    reach = models.BigIntegerField(null=True, help_text="last_at, where it is in the outline of a frequent visitor.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["hub", "number"], name="one_visit_per_number")]
+        indexes = [
+            models.Index(
+                fields=["hub", "visitor", "reach"], condition=models.Q(reach__isnull=False), name="outline_of_visits"
+            )
+        ]
+
+
+class FrequentVisitor(models.Model):
+    """How many visits a visitor has, of those with too many to read them all."""
+
+    pk = models.CompositePrimaryKey("hub", "visitor")
+    hub = models.CharField(max_length=64)
+    visitor = models.BigIntegerField()
+    visits = models.BigIntegerField()
 
 
 class EventId(models.Model):

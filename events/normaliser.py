@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
+from aggregations.event import Scalar
 from events import geography, sources, user_agents
 from events.log import Rejection
-from events.sent import UNPRINTABLE, Reject, Sent, TrustedSent, plain_properties, shown
+from events.sent import UNPRINTABLE, Reject, Sent, TrustedSent, plain_properties, shown, without_addresses
 
 ACTIONS = frozenset({"view", "read", "share", "download", "print", "click", "search", "play", "feature"})
 CUSTOM_ACTION = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -27,6 +28,7 @@ CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 PUBLIC_AGE_MS = 48 * 3600 * 1000
 DAY_MS = 24 * 3600 * 1000
 REPLAYED_VISITOR = "_visitor_key"
+FIELDS = frozenset(TrustedSent.__struct_fields__)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _millisecond = timedelta(milliseconds=1)
@@ -233,17 +235,31 @@ def _cookieless_key(draft: Draft) -> bytes:
 def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) -> Rejection:
     """What the inbox keeps of a rejected event: as sent, without address, with what the request said instead.
 
-    A replay counts the same visitor: a cookieless one is kept as the keyed hash that it would have had.
+    A replay counts the same visitor: a cookieless one is kept as the keyed hash that it would have had. The field `ip`
+    is left out. What is no event, unknown fields, and lists and maps in fields (kept as a list of their JSON text) may
+    hold an address anywhere: whatever looks like an IPv4 or IPv6 address in them is blanked.
     """
     hub = item.get("hub") if isinstance(item, dict) else None
     hub = hub if isinstance(hub, str) and not UNPRINTABLE.search(hub) else ""
     if isinstance(item, dict):
         item = _without_address(item, hub, caller, received_at)
+    else:
+        item = _blanked(item)
     return Rejection(hub[:128], reject.code, reject.detail[:500], json.dumps(item).encode(), received_at)
 
 
 def _without_address(item: dict, hub: str, caller: Caller, received_at: int) -> dict:
-    kept = {key: value for key, value in item.items() if key not in ("ip", REPLAYED_VISITOR)}
+    kept = {
+        without_addresses(key): value if key in FIELDS and isinstance(value, Scalar) else _blanked(value)
+        for key, value in item.items()
+        if key not in ("ip", REPLAYED_VISITOR)
+    }
+    if isinstance(properties := item.get("properties"), dict):
+        kept["properties"] = {
+            key: value if isinstance(value, Scalar) else _blanked(value)
+            for key, value in properties.items()
+            if key != "ip"
+        }
     address, agent = caller.address, caller.user_agent
     if caller.is_trusted:
         address, agent = (text if isinstance(text, str) else "" for text in (item.get("ip"), item.get("user_agent")))
@@ -258,3 +274,12 @@ def _without_address(item: dict, hub: str, caller: Caller, received_at: int) -> 
             day = received_at // DAY_MS
         kept[REPLAYED_VISITOR] = cookieless_key(hub, day, address, agent).hex()
     return kept
+
+
+def _blanked(value: Any) -> Any:
+    """The value with its addresses blanked; of a list or map the JSON text, in a list, since no field may be a list."""
+    if isinstance(value, str):
+        return without_addresses(value)
+    if isinstance(value, dict | list):
+        return [without_addresses(json.dumps(value, ensure_ascii=False))]
+    return value

@@ -120,6 +120,9 @@ _fields = {kind: [(field.name, field.type) for field in msgspec.structs.fields(k
 UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _escaped_control = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF])")
+_ip_value = re.compile(r"""(?<=["']ip["'])\s{0,9}:\s{0,9}(?:"[^"]*"?|'[^']*'?|[^,}\]]*)""", re.IGNORECASE)
+_digits = re.compile(r"[0-9a-f:.]{2,}", re.IGNORECASE)
+_address = re.compile(r"::|(?:[0-9a-f]{1,4}:){5}|\d{1,3}(?:\.\d{1,3}){3}", re.IGNORECASE)
 _c1_control = re.compile(b"\xc2[\x80-\x9f]")
 
 
@@ -232,7 +235,8 @@ def _checked(name: str, value: Any, type_: Any) -> Any:
             raise ValueError
         return msgspec.convert(value, type_)
     except (ValueError, RecursionError):
-        raise Reject(f"invalid_{name}", f"{name} {EXPECTED[type_]}, not {shown(value)}.") from None
+        told = "." if name == "ip" else f", not {shown(value)}."
+        raise Reject(f"invalid_{name}", f"{name} {EXPECTED[type_]}{told}") from None
 
 
 def _has_unprintable(value: Any) -> bool:
@@ -262,6 +266,12 @@ def plain_properties(properties: dict[str, Scalar]) -> dict[str, Scalar] | None:
 
 
 def shown(value: Any) -> str:
-    """The value for an error message: printable, at most 80 characters."""
-    text = repr(value)
+    """The value for an error message: printable, at most 80 characters, without addresses."""
+    text = without_addresses(repr(value)[:2_000])
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def without_addresses(text: str) -> str:
+    """The text with whatever looks like an IPv4 or IPv6 address, or is the value of an "ip" in it, blanked."""
+    text = _ip_value.sub("[address]", text)
+    return _digits.sub(lambda run: "[address]" if _address.search(run[0]) else run[0], text)

@@ -3,13 +3,18 @@
 It runs inside the append, which is the only writer at that moment, so that order of arrival is the order of the log.
 """
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 
 from aggregations.event import Event
-from events.log import LogWriter, VisitSpan
+from events.log import FREQUENT, LogWriter, VisitSpan
 from events.normaliser import Draft, unnamed_visit_key
 
 VISIT_GAP_MS = 30 * 60 * 1000
+
+_last_at = attrgetter("last_at")
 
 
 class _Visit:
@@ -22,27 +27,70 @@ class _Visit:
         self.first_at = first_at
         self.last_at = last_at
 
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.first_at, self.number
+
 
 class _Visitor:
-    __slots__ = ("number", "visits")
+    """A visitor: how many visits it has, and those of them that matter for the drafts at hand.
 
-    def __init__(self, number: int) -> None:
+    The outline holds the visits that can be the earliest at some time: in order of (first_at, number), without those
+    that end no later than one before them. So its ends rise, and the earliest visit at a time is found by bisection.
+    """
+
+    __slots__ = ("count", "number", "outline", "visits")
+
+    def __init__(self, number: int, count: int = 0) -> None:
         self.number = number
+        self.count = count
         self.visits: dict[bytes, _Visit] = {}
+        self.outline: list[_Visit] = []
 
     def visit_at(self, at: int) -> _Visit | None:
         """The visit in which `at` lies or within 30 minutes of which it lies; of several the earliest."""
-        found = None
-        for visit in self.visits.values():
-            if visit.first_at - VISIT_GAP_MS <= at <= visit.last_at + VISIT_GAP_MS and (
-                found is None or (visit.first_at, visit.number) < (found.first_at, found.number)
-            ):
-                found = visit
-        return found
+        index = bisect_left(self.outline, at - VISIT_GAP_MS, key=_last_at)
+        if index < len(self.outline) and self.outline[index].first_at <= at + VISIT_GAP_MS:
+            return self.outline[index]
+        return None
+
+    def add(self, visit: _Visit) -> None:
+        self.visits[visit.key] = visit
+        self._join(visit)
+
+    def stretch(self, visit: _Visit, at: int) -> None:
+        """Make a visit long enough to hold `at`."""
+        if at > visit.last_at and self.outline[-1] is visit:
+            visit.last_at = at
+            return
+        index = bisect_left(self.outline, visit.last_at, key=_last_at)
+        if index < len(self.outline) and self.outline[index] is visit:
+            del self.outline[index]
+        visit.first_at = min(visit.first_at, at)
+        visit.last_at = max(visit.last_at, at)
+        self._join(visit)
+
+    def _join(self, visit: _Visit) -> None:
+        """Take a visit into the outline in place of those that it hides, unless one hides it."""
+        outline, order = self.outline, visit.order
+        if not outline or (visit.last_at > outline[-1].last_at and order > outline[-1].order):
+            outline.append(visit)
+            return
+        start = end = bisect_left(outline, visit.last_at, key=_last_at)
+        if end < len(outline):
+            if outline[end].order < order:
+                return
+            end += outline[end].last_at == visit.last_at
+        while start and outline[start - 1].order > order:
+            start -= 1
+        outline[start:end] = [visit]
 
 
 class Stamper:
-    """Stamps drafts, with a cache of the numbering that is valid while nobody else has appended."""
+    """Stamps drafts, with a cache of the numbering that is valid while nobody else has appended.
+
+    The cache holds about `capacity` visits; frequent visitors are in it for one append alone.
+    """
 
     def __init__(self, capacity: int = 500_000) -> None:
         self._capacity = capacity
@@ -52,6 +100,8 @@ class Stamper:
     def clear(self) -> None:
         """Forget everything; an append that failed or another writer's append makes the cache wrong."""
         self._visitors: dict[bytes, _Visitor] = {}
+        self._visits = 0
+        self._frequent: set[bytes] = set()
         self._last: dict[str, list[int]] = {}
 
     def stamp(self, writer: LogWriter, drafts: Sequence[Draft]) -> list[Event]:
@@ -77,11 +127,18 @@ class Stamper:
         self._sequence = sequence
 
     def _trim(self) -> None:
-        """Drop the half of the visitors that has been in the cache for longest, where there are too many."""
-        if len(self._visitors) > self._capacity:
-            keys = list(self._visitors)
-            for key in keys[: len(keys) // 2]:
-                del self._visitors[key]
+        """Drop frequent visitors, and where the cache is too large those that have been in it for longest."""
+        for key in self._frequent:
+            self._drop(key)
+        self._frequent.clear()
+        if self._visits > self._capacity:
+            for key in list(self._visitors):
+                self._drop(key)
+                if self._visits <= self._capacity // 2:
+                    break
+
+    def _drop(self, key: bytes) -> None:
+        self._visits -= len(self._visitors.pop(key).visits)
 
     def _load(self, writer: LogWriter, drafts: Sequence[Draft]) -> None:
         """Read the visitors of the drafts that are not in the cache, their visits, and the hubs' last numbers."""
@@ -96,11 +153,48 @@ class Stamper:
         if not missing:
             return
         numbers = writer.visitors(list(missing.values()))
-        visits = writer.visits([(hub, number) for (hub, _), number in numbers.items()])
+        known = [(hub, number) for (hub, _), number in numbers.items()]
+        frequent = writer.frequent(known)
+        visits = writer.visits([visitor for visitor in known if visitor not in frequent])
         for (hub, key), number in numbers.items():
-            visitor = self._visitors[key] = _Visitor(number)
-            for visit_key, span in visits[hub, number].items():
-                visitor.visits[visit_key] = _Visit(visit_key, span.number, span.ordinal, span.first_at, span.last_at)
+            if (hub, number) not in frequent:
+                spans = visits[hub, number]
+                self._know(key, number, spans, len(spans))
+        if frequent:
+            self._load_frequent(writer, drafts, numbers, frequent)
+
+    def _load_frequent(
+        self,
+        writer: LogWriter,
+        drafts: Sequence[Draft],
+        numbers: dict[tuple[str, bytes], int],
+        frequent: dict[tuple[str, int], int],
+    ) -> None:
+        """Read of frequent visitors the visits that the drafts name, and the earliest at the times of the others.
+
+        Those are enough: a visit only grows, so the earliest at a time is the one that was so before this append, or
+        one that this append has written.
+        """
+        named: dict[bytes, set[bytes]] = defaultdict(set)
+        windows: dict[bytes, set[tuple[int, int]]] = defaultdict(set)
+        for draft in drafts:
+            if draft.visit_key is None:
+                at = draft.occurred_at
+                windows[draft.visitor_key].add((at - VISIT_GAP_MS, at + VISIT_GAP_MS))
+            else:
+                named[draft.visitor_key].add(draft.visit_key)
+        for (hub, key), number in numbers.items():
+            if (hub, number) in frequent:
+                spans = writer.named_visits(hub, number, sorted(named[key]))
+                spans |= writer.first_visits(hub, number, windows[key])
+                self._know(key, number, spans, frequent[hub, number])
+                self._frequent.add(key)
+
+    def _know(self, key: bytes, number: int, spans: dict[bytes, VisitSpan], count: int) -> None:
+        visitor = self._visitors[key] = _Visitor(number, count)
+        for name, span in spans.items():
+            visitor.add(_Visit(name, span.number, span.ordinal, span.first_at, span.last_at))
+        self._visits += len(spans)
 
     def _event(
         self,
@@ -122,18 +216,21 @@ class Stamper:
             visit = self._new_visit(draft, visitor)
             touched[visit.key] = (hub, visitor.number, visit)
         elif at < visit.first_at or at > visit.last_at:
-            visit.first_at = min(visit.first_at, at)
-            visit.last_at = max(visit.last_at, at)
+            visitor.stretch(visit, at)
             touched[visit.key] = (hub, visitor.number, visit)
         return _event(draft, visitor.number, visit)
 
     def _new_visit(self, draft: Draft, visitor: _Visitor) -> _Visit:
         at = draft.occurred_at
-        ordinal = len(visitor.visits) + 1
+        ordinal = visitor.count = visitor.count + 1
         last = self._last[draft.hub]
         last[1] += 1
         key = draft.visit_key or unnamed_visit_key(draft.visitor_key, at, ordinal)
-        visit = visitor.visits[key] = _Visit(key, last[1], ordinal, at, at)
+        visit = _Visit(key, last[1], ordinal, at, at)
+        visitor.add(visit)
+        self._visits += 1
+        if ordinal > FREQUENT:
+            self._frequent.add(draft.visitor_key)
         return visit
 
 

@@ -1,11 +1,13 @@
-"""People, groups and schedules in the look of the rest of the admin."""
+"""People, groups, failed logins and schedules in the look of the rest of the admin."""
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -18,6 +20,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from events.admin import ReadOnly
 from events.models import Membership
 
 for model in (User, Group, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
@@ -44,6 +47,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass
+
+
+@admin.register(AccessAttempt)
+class AccessAttemptAdmin(ReadOnly, ModelAdmin):
+    """Failed logins of the last quarter of an hour. To delete those of a user unlocks that user's login."""
+
+    list_display = ["attempt_time", "username", "failures_since_start", "path_info", "user_agent"]
+    search_fields = ["username"]
+    fields = list_display
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("axes.delete_accessattempt")
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):

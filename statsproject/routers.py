@@ -7,6 +7,7 @@ STORE_OF_MODEL = {
     ("events", "eventid"): "log",
     ("events", "visitor"): "log",
     ("events", "visit"): "log",
+    ("events", "frequentvisitor"): "log",
     ("events", "rejectedevent"): "log",
     ("views_layer", "viewrow"): "views",
     ("views_layer", "seal"): "views",

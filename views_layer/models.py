@@ -23,7 +23,7 @@ class ViewRow(models.Model):
 class Seal(models.Model):
     """A version whose rows are all written, and the declaration that they were folded by.
 
-    Version -1 stands for no rows: it holds the mark of the store itself.
+    Versions below 0 stand for no rows: -1 holds the mark of the store itself, -2 the version it was cleaned up to.
     """
 
     version = models.BigIntegerField(primary_key=True)

@@ -7,9 +7,10 @@ the appends of all processes come one after the other; elsewhere the unique keys
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import pyarrow
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -17,6 +18,7 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from aggregations.event import Event, decode_events, encode_events
 from events import models
 from events.log import (
+    FREQUENT,
     Chunk,
     EventLog,
     LogBusy,
@@ -41,6 +43,13 @@ UPSERT_VISIT = (
     " VALUES (%s, %s, %s, %s, %s, %s, %s)"
     " ON CONFLICT (hub, visitor, key) DO UPDATE SET first_at = excluded.first_at, last_at = excluded.last_at"
 )
+UPSERT_FREQUENT = (
+    "INSERT INTO events_frequentvisitor (hub, visitor, visits) VALUES (%s, %s, %s)"
+    " ON CONFLICT (hub, visitor) DO UPDATE SET visits = excluded.visits"
+    " WHERE excluded.visits > events_frequentvisitor.visits"
+)
+SELECT_VISITS = "SELECT key, number, ordinal, first_at, last_at FROM events_visit WHERE hub = %s AND visitor = %s"
+REACH = "UPDATE events_visit SET reach = %s WHERE hub = %s AND visitor = %s AND key = %s"
 LAST_VISITOR = "SELECT MAX(number) FROM events_visitor WHERE hub = %s"
 LAST_VISIT = "SELECT MAX(number) FROM events_visit WHERE hub = %s"
 INSERT_CHUNK = (
@@ -121,6 +130,35 @@ class OrmLogWriter(LogWriter):
             spans[hub, visitor][bytes(key)] = VisitSpan(*span)
         return {visitor: spans[visitor] for visitor in visitors}
 
+    def frequent(self, visitors: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        rows = self._select(
+            "SELECT hub, visitor, visits FROM events_frequentvisitor WHERE hub = %s AND visitor IN", visitors
+        )
+        return {(hub, visitor): visits for hub, visitor, visits in rows}
+
+    def named_visits(self, hub: str, visitor: int, keys: Sequence[bytes]) -> dict[bytes, VisitSpan]:
+        spans: dict[bytes, VisitSpan] = {}
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[start : start + KEYS_PER_QUERY]
+            query = f"{SELECT_VISITS} AND key IN ({', '.join(['%s'] * len(some))})"
+            self._cursor.execute(query, [hub, visitor, *some])
+            spans |= {bytes(key): VisitSpan(*span) for key, *span in self._cursor.fetchall()}
+        return spans
+
+    def first_visits(self, hub: str, visitor: int, windows: Iterable[tuple[int, int]]) -> dict[bytes, VisitSpan]:
+        spans = {}
+        key, span = b"", None
+        for start, end in sorted(windows):
+            if span is None or span.last_at < start:
+                self._cursor.execute(f"{SELECT_VISITS} AND reach >= %s ORDER BY reach LIMIT 1", [hub, visitor, start])
+                row = self._cursor.fetchone()
+                if row is None:
+                    break
+                key, span = bytes(row[0]), VisitSpan(*row[1:])
+            if span.first_at <= end:
+                spans[key] = span
+        return spans
+
     def _select(self, query: str, keys: Sequence[tuple]) -> Iterator[tuple]:
         """The rows of `query`, which ends with IN, for (hub, key) pairs, in queries of bounded size."""
         by_hub = defaultdict(list)
@@ -147,6 +185,50 @@ class OrmLogWriter(LogWriter):
                     for hub, visitor, key, span in visits
                 ],
             )
+            self._mind_frequent(visits)
+
+    def _mind_frequent(self, visits: Sequence[tuple[str, int, bytes, VisitSpan]]) -> None:
+        """Keep the outlines of those who are frequent, or become so by these visits, which are written already."""
+        frequent = self.frequent(list({(hub, visitor) for hub, visitor, _, _ in visits}))
+        newly = {(hub, visitor) for hub, visitor, _, span in visits if span.ordinal > FREQUENT} - frequent.keys()
+        if not frequent and not newly:
+            return
+        saved: dict[tuple[str, int], list[tuple[bytes, VisitSpan]]] = defaultdict(list)
+        for hub, visitor, key, span in visits:
+            if (hub, visitor) in frequent:
+                saved[hub, visitor].append((key, span))
+        for hub, visitor in newly:
+            self._cursor.execute(SELECT_VISITS, [hub, visitor])
+            saved[hub, visitor] = [(bytes(key), VisitSpan(*span)) for key, *span in self._cursor.fetchall()]
+        for (hub, visitor), some in saved.items():
+            self._cursor.execute(UPSERT_FREQUENT, [hub, visitor, max(span.ordinal for _, span in some)])
+            self._cursor.executemany(REACH, [(None, hub, visitor, key) for key, _ in some])
+            for key, span in some:
+                self._outline(hub, visitor, key, span)
+
+    def _outline(self, hub: str, visitor: int, key: bytes, span: VisitSpan) -> None:
+        """Take a visit into its visitor's outline, in place of those that it hides, unless one hides it.
+
+        A visit hides those after it, by (first_at, number), that end no later. Visits only grow, so what is hidden
+        stays hidden until it grows itself: each visit leaves the outline at most once for each time it is written.
+        """
+        order = (span.first_at, span.number)
+        outline = "FROM events_visit WHERE hub = %s AND visitor = %s AND reach"
+        self._cursor.execute(
+            f"SELECT first_at, number {outline} >= %s ORDER BY reach LIMIT 1", [hub, visitor, span.last_at]
+        )
+        after = self._cursor.fetchone()
+        if after is not None and after < order:
+            return
+        hidden = None
+        while hidden is None or len(hidden) == KEYS_PER_QUERY:
+            self._cursor.execute(
+                f"SELECT first_at, number, key {outline} <= %s ORDER BY reach DESC LIMIT %s",
+                [hub, visitor, span.last_at, KEYS_PER_QUERY],
+            )
+            hidden = list(takewhile(lambda row: row[:2] > order, self._cursor.fetchall()))
+            self._cursor.executemany(REACH, [(None, hub, visitor, row[2]) for row in hidden])
+        self._cursor.execute(REACH, [span.last_at, hub, visitor, key])
 
     def append(self, events: Sequence[Event], received_at: int) -> int:
         sequence = self._sequence + 1

@@ -286,6 +286,46 @@ def test_it_never_writes_a_batch_that_it_gave_up(hub):
     assert sorted(e.id for e in logged()) == ["later", "taken"]
 
 
+def test_it_answers_while_the_log_cannot_be_opened_and_collects_when_it_can(hub):
+    can_open = threading.Event()
+
+    def make_intake():
+        if not can_open.is_set():
+            raise OSError("no log")
+        return Intake()
+
+    collector = Collector(None, make_intake)
+    collector._committer = Committer(make_intake, patience_s=0.1, retry_s=0.01)
+    body = json.dumps(event(id="a")).encode()
+    status, answer, headers = request(collector, body)
+    can_open.set()
+    collector._committer._patience_s = 10
+    again = request(collector, body)[1]
+    assert (status, answer["error"]["code"], headers["Retry-After"], again["accepted"]) == (503, "busy", "2", 1)
+
+
+def test_it_says_that_it_does_not_know_when_a_write_takes_too_long(hub):
+    intake = SlowIntake()
+    collector = Collector(None)
+    collector._committer = Committer(lambda: intake, patience_s=0.05, write_s=0.05)
+    body = json.dumps(event(id="a")).encode()
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(request(collector, body)))
+    asking.start()
+    asking.join(5)
+    intake.go.set()
+    asking.join()
+    collector._committer._write_s = 10
+    again = request(collector, body)[1]
+    ((status, answer, headers),) = answers
+    assert (status, answer.get("error", {}).get("code"), headers.get("Retry-After"), again["duplicates"]) == (
+        503,
+        "outcome_unknown",
+        "2",
+        1,
+    )
+
+
 def test_it_refuses_more_than_the_queue_holds(hub, monkeypatch):
     monkeypatch.setattr("events.committer.MAX_WAITING_EVENTS", 1)
     intake = SlowIntake()

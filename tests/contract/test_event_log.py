@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connections
 
 from aggregations.event import Event
-from events.log import Chunk, EventLog, LogBusy, LogCorrupt, LogGap, Rejection, VisitSpan, WriterFenced
+from events.log import FREQUENT, Chunk, EventLog, LogBusy, LogCorrupt, LogGap, Rejection, VisitSpan, WriterFenced
 from events.logs.orm import OrmEventLog
 from events.models import Chunk as ChunkRow
 from events.models import RejectedEvent
@@ -175,6 +175,48 @@ class EventLogContract:
                 ("acme", 1): {b"v" * 16: VisitSpan(1, 1, 5, 30), b"w" * 16: VisitSpan(2, 2, 90, 90)},
                 ("acme", 2): {},
             }
+
+    def save_visits(self, log: EventLog, *spans: VisitSpan) -> None:
+        with log.writer() as writer:
+            writer.save_numbering([], [("acme", 1, b"%016d" % span.number, span) for span in spans])
+
+    def seen(self, log: EventLog, *windows: tuple[int, int]) -> list[int]:
+        """The numbers of the first visits of the windows."""
+        with log.writer() as writer:
+            return sorted(span.number for span in writer.first_visits("acme", 1, windows).values())
+
+    def test_it_tells_who_is_frequent(self, log):
+        spans = [VisitSpan(n, n, n, n) for n in range(1, FREQUENT + 3)]
+        self.save_visits(log, *spans[:FREQUENT])
+        found = []
+        for span in spans[FREQUENT:]:
+            self.save_visits(log, span)
+            self.save_visits(log, spans[0])
+            with log.writer() as writer:
+                found.append(writer.frequent([("acme", 1), ("acme", 2), ("other", 1)]))
+        assert found == [{("acme", 1): FREQUENT + 1}, {("acme", 1): FREQUENT + 2}]
+
+    def test_it_finds_visits_of_a_frequent_visitor_by_key(self, log):
+        spans = [VisitSpan(n, n, n, n + 1) for n in range(1, 1502)]
+        self.save_visits(log, *spans)
+        keys = [b"%016d" % span.number for span in spans[:1400]]
+        with log.writer() as writer:
+            assert writer.named_visits("acme", 1, [*keys, b"x" * 16]) == dict(zip(keys, spans, strict=False))
+
+    def test_it_finds_the_first_visit_of_a_window(self, log):
+        spans = [VisitSpan(n, n, n * 10, n * 10 + 5) for n in range(1, FREQUENT + 2)]
+        self.save_visits(log, *spans)
+        before = self.seen(log, (0, 9), (16, 19), (15, 16), (35, 60), (FREQUENT * 10 + 16, 10**6))
+        number = FREQUENT + 2
+        self.save_visits(log, VisitSpan(number, number, 18, 47), VisitSpan(3, 3, 30, 52))
+        after = [self.seen(log, window) for window in ((16, 17), (18, 19), (35, 60), (48, 49), (53, 54), (54, 60))]
+        self.save_visits(log, VisitSpan(number, number, 18, 10**6), VisitSpan(1, 1, 3, 15))
+        at_last = [self.seen(log, window) for window in ((0, 2), (3, 3), (20, 20), (10**6, 10**6), (10**6 + 1, 10**7))]
+        assert (before, after, at_last) == (
+            [1, 3],
+            [[], [number], [number], [3], [5], [5]],
+            [[], [1], [number], [number], []],
+        )
 
     def test_it_keeps_rejections(self, log):
         with log.writer() as writer:

@@ -1,6 +1,8 @@
 """What every backend of the view store promises."""
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from batch.view_store import RowsGone, ViewRow, ViewStore
@@ -66,6 +68,14 @@ class ViewStoreContract:
         assert (self.found(store, 1), self.found(store, 1, DAY)) == ([], [(1, 1, b"day")])
         assert store.first_start("acme", "media", 1) is None
 
+    def test_it_tells_which_buckets_a_version_wrote(self, store):
+        store.write(1, [row(3, b"a"), row(9, b"a", hub="other")])
+        store.write(
+            2, [row(3, b"b"), row(1, b"b"), row(5, b"d", DAY), row(7, b"r", rollup="hub"), row(8, b"o", hub="other")]
+        )
+        assert store.written(2, "media", HOUR) == {"acme": [1, 3], "other": [8]}
+        assert store.written(3, "media", HOUR) == {}
+
     def test_payloads_come_in_the_order_asked_for(self, store):
         store.write(1, [row(start, str(start).encode()) for start in range(1_200)])
         addresses = store.addresses("acme", "media", HOUR, 0, 1_200, 1)[::-1]
@@ -98,6 +108,15 @@ class ViewStoreContract:
         assert (self.found(store, 3), self.found(store, 4)) == before
         assert before[0] == [(1, 3, b"\3"), (2, 1, b"only")]
 
+    def test_cleaning_up_makes_good_for_what_was_left_out(self, store):
+        for version in (1, 2):
+            store.write(version, [row(1, bytes([version])), row(2, bytes([version]))])
+        assert (store.clean_up(2), self.found(store, 1)) == (2, [])
+        for version in (3, 4, 5, 6):
+            store.write(version, [row(version % 2, bytes([version]))])
+        assert (store.clean_up(6), store.clean_up(4), self.make_store().clean_up(6)) == (3, 0, 0)
+        assert self.found(store, 6) == [(0, 6, b"\6"), (1, 5, b"\5"), (2, 2, b"\2")]
+
     def test_cleaning_up_tells_no_row_of_another_bucket_for_older(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"o", hub="other"), row(1, b"r", rollup="hub")])
         store.write(2, [row(2, b"h")])
@@ -118,3 +137,17 @@ class TestOrmViewStore(ViewStoreContract):
     def empty(self) -> None:
         models.ViewRow.objects.all().delete()
         models.Seal.objects.all().delete()
+
+    def test_cleaning_up_begins_at_the_new_rows(self, store):
+        store.write(1, [row(1, b"a")])
+        with CaptureQueriesContext(connections["views"]) as queries:
+            store.clean_up(1)
+        (statement,) = [query["sql"] for query in queries if query["sql"].startswith("DELETE")]
+        with connections["views"].cursor() as cursor:
+            plan = [step[3] for step in cursor.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()]
+        assert [step for step in plan if step.startswith("SCAN")] == []
+        assert [step.split(" USING")[0] for step in plan if step.startswith("SEARCH")] == [
+            "SEARCH views_layer_viewrow",
+            "SEARCH fresh",
+            "SEARCH stale",
+        ]

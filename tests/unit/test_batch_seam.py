@@ -11,8 +11,8 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from aggregations.event import Event
-from batch import archive, ledger
-from batch.models import ArchiveFile, Audit, Mismatch, Run
+from batch import archive, ledger, restatements
+from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.view_store import RowsGone, view_store
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
@@ -326,6 +326,28 @@ def test_a_lost_file_is_written_again_and_the_joined_ones_give_way() -> None:
     seam.run_now(Run.REBUILD)
     assert sum(file.event_count for file in archive.visible(4)) == 4
     assert answered() == (4, 4, "views+buffers")
+
+
+def test_a_lost_file_that_a_restatement_needs_is_written_again_by_the_next_try() -> None:
+    hub = Hub.objects.get(slug=HUB)
+    hub.timezone = "Pacific/Marquesas"  # Its midnight is 09:30 GMT.
+    hub.save()
+    append(1)
+    seam.run_now(Run.HOURLY)
+    Path(archive.paths(archive.visible(1))[0]).unlink()
+    append(2)
+    with pytest.raises(Exception, match="No files found"):
+        seam.run_now(Run.HOURLY)
+    seam.run_now(Run.HOURLY)
+    restated = Restatement.objects.filter(metric__in=["events", "visitors"]).values_list("metric", "old", "new")
+    assert (sorted(restated), answered()[:2]) == ([("events", 1, 2), ("visitors", 1, 2)], (2, 2))
+
+
+def test_a_run_that_comes_after_its_epoch_was_published_restates_nothing() -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    with pytest.raises(ledger.Fenced):
+        restatements.enter(1, [])
 
 
 def test_status_without_redis_is_unhealthy_and_still_counts(monkeypatch) -> None:

@@ -1,10 +1,13 @@
 """The intake and its stamper: duplicates, numbers, visits, visit numbers, rollback."""
 
+import time
+
 import pytest
 
 from events.intake import Batch, Intake, Outcome
+from events.log import VisitSpan
 from events.logs.orm import OrmEventLog
-from events.normaliser import Caller, normalise
+from events.normaliser import Caller, named_visit_key, normalise, visitor_key
 from events.sent import TrustedSent, checked_or_reject
 from events.signals import appended
 
@@ -151,6 +154,40 @@ def test_it_forgets_the_oldest_visitors_when_there_are_many(log, intake):
     for name in "abcdabcd":
         add(intake, draft(visitor=name))
     assert [visitor for visitor, _, _ in stamped(log)] == [1, 2, 3, 4, 1, 2, 3, 4]
+
+
+@pytest.fixture
+def visited(log) -> OrmEventLog:
+    """A log in which ann has been 20,000 times, under names and all at once."""
+    key = visitor_key("acme", "ann")
+    with log.writer() as writer:
+        visits = [named_visit_key(key, str(n)) for n in range(1, 20_001)]
+        spans = [VisitSpan(n, n, START, START) for n in range(1, 20_001)]
+        writer.save_numbering([("acme", key, 1)], [("acme", 1, *visit) for visit in zip(visits, spans, strict=True)])
+    return log
+
+
+def test_it_stamps_a_visitor_of_many_visits_as_fast_as_any(visited, intake):
+    drafts = [draft(n / 1000, visit=None if n % 2 else str(n)) for n in range(2_000)]
+    began = time.process_time()
+    add(intake, *drafts[:1_000])
+    add(intake, *drafts[1_000:])
+    seconds = time.process_time() - began
+    assert (stamped(visited)[1], stamped(visited)[-2:], seconds < 2) == ((1, 1, 1), [(1, 1998, 1998), (1, 1, 1)], True)
+
+
+def test_it_remembers_of_a_visitor_of_many_visits_what_an_append_needs(visited, intake):
+    add(intake, draft(500), draft(0), draft(0, visit="7"), draft(505))
+    assert stamped(visited) == [(1, 20_001, 20_001), (1, 1, 1), (1, 7, 7), (1, 20_001, 20_001)]
+    assert intake._stamper._visits == 3
+
+
+def test_it_counts_visits_and_not_visitors_in_its_cache(log, intake):
+    intake._stamper._capacity = 50
+    for n in range(120):
+        add(intake, draft(n * 100), draft(n * 100, visitor="bob"))
+    assert stamped(log)[-2:] == [(1, 239, 120), (2, 240, 120)]
+    assert intake._stamper._visits <= 52
 
 
 def test_it_tells_who_listens_and_survives_their_faults(intake):

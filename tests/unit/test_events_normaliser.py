@@ -5,7 +5,7 @@ import json
 import pytest
 
 from events.normaliser import Caller, Draft, cookieless_key, normalise, rejection_of, visitor_key
-from events.sent import Body, Malformed, Reject, TooManyEvents
+from events.sent import Body, Malformed, Reject, TooManyEvents, checked_or_reject, shown
 
 RECEIVED_AT = 1_795_000_000_000  # 2026-11-18T11:06:40Z
 CHROME = (
@@ -263,3 +263,56 @@ def test_it_keeps_a_rejected_event_without_its_address():
             "_visitor_key": cookieless_key("acme", RECEIVED_AT // 86_400_000, "192.0.2.1", CHROME).hex(),
         },
     )
+
+
+ADDRESSES = ("203.0.113.77", "2001:db8::77", "::ffff:203.0.113.77", "2001:db8:0:0:0:0:0:77")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"ip": ["{}"]},
+        {"ip": {"ip": "{}"}},
+        {"ip": "{}" + " " * 128},
+        {"ip": "{}\n", "title": {"ip": "{}"}},
+        {"properties": {"ip": "{}", "a": {"ip": "{}"}}},
+        {"properties": {"ip": "{}"}, "page": 0},
+        {"properties": [{"ip": "{}"}]},
+        {"request": {"client": ["{}", {"ip": "{}"}]}, "page": 0},
+        {"body": '{"ip": "{}"}', "{}": 1, "page": 0},
+        [{"ip": "{}"}],
+        '{"hub": "acme", "ip": "{}',
+        "x" * 60 + " ip={}",
+        ["x" * 55, "{}"],
+    ],
+    ids=str,
+)
+def test_it_keeps_and_tells_no_address_of_a_rejected_event(item, address):
+    item = json.loads(json.dumps(item).replace("{}", address))
+    caller = trusted()
+    with pytest.raises(Reject) as refused:
+        normalise(checked_or_reject(item, caller.sends), caller, RECEIVED_AT)
+    rejection = rejection_of(item, refused.value, caller, RECEIVED_AT)
+    told = f"{rejection.detail} {rejection.payload.decode()}"
+    assert [part for part in ("203.0.113", "2001:db8", ":77", "113.77") if part in told] == []
+
+
+def test_it_keeps_a_cut_address_of_no_line():
+    line = '{"hub": "acme", "ip": "203.0.113'
+    rejection = rejection_of(line, Reject("invalid_event", shown(line)), trusted(), RECEIVED_AT)
+    blanked = '{"hub": "acme", "ip"[address]'
+    assert (rejection.detail, json.loads(rejection.payload)) == (f"'{blanked}'"[:-1], blanked)
+
+
+def test_it_keeps_what_is_no_address():
+    item = {
+        "hub": "acme",
+        "action": "view",
+        "page": 0,
+        "user_agent": "Chrome/120.0.0.0",
+        "properties": {"version": "1.2.3.4", "n": 5},
+        "later": {"at": "12:30:45"},
+    }
+    kept = json.loads(rejection_of(item, Reject("invalid_page", "no"), trusted(), RECEIVED_AT).payload)
+    assert {name: kept[name] for name in item} == item | {"later": ['{"at": "12:30:45"}']}

@@ -28,9 +28,7 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        found = (
-            ApiKey.objects.select_related("hub").filter(digest=ApiKey.digest_of(key.strip()), revoked_at=None).first()
-        )
+        found = ApiKey.in_use(key.strip())
         if found is None:
             raise AuthenticationFailed("This key is unknown or revoked; ask staff for one of scope read.")
         return KeyHolder(found), None

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from django.db import connections, transaction
-from django.db.models import Exists, OuterRef, Q
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
@@ -16,6 +15,8 @@ from views_layer.models import Seal, ViewRow
 ROWS_AT_ONCE = 500
 BIRTH = -1
 """The version under which the store keeps its own mark."""
+CLEANED = -2
+"""The version under which the store keeps up to which version it was cleaned."""
 
 
 class OrmViewStore(ViewStore):
@@ -42,6 +43,13 @@ class OrmViewStore(ViewStore):
             bucket: (found_version, pk) for bucket, found_version, pk in found.values_list("start", "version", "pk")
         }
         return [RowAddress(grain, bucket, found_version, pk) for bucket, (found_version, pk) in newest.items()]
+
+    def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        rows = ViewRow.objects.filter(version=version, rollup=rollup, grain=grain).order_by("hub", "start")
+        for hub, start in rows.values_list("hub", "start").iterator():
+            found.setdefault(hub, []).append(start)
+        return found
 
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
         found = ViewRow.objects.filter(hub=hub, rollup=rollup, grain=HOUR, version__lte=version)
@@ -71,16 +79,24 @@ class OrmViewStore(ViewStore):
         ViewRow.objects.filter(version=version)._raw_delete("views")
 
     def clean_up(self, version: int) -> int:
-        newer = ViewRow.objects.filter(
-            hub=OuterRef("hub"),
-            rollup=OuterRef("rollup"),
-            grain=OuterRef("grain"),
-            start=OuterRef("start"),
-            version__gt=OuterRef("version"),
-            version__lte=version,
-        )
-        stale = ViewRow.objects.filter(Q(version__lt=version), Exists(newer))
-        return stale._raw_delete("views") if stale.exists() else 0
+        table = ViewRow._meta.db_table
+        with transaction.atomic(using="views"), connections["views"].cursor() as cursor:
+            kept = Seal.objects.filter(version=CLEANED).values_list("declaration", flat=True).first()
+            cleaned = int(kept or 0)
+            if version <= cleaned:
+                return 0
+            # Only what a version wrote since the last clean-up makes older rows stale, and only those of its buckets.
+            # SQLite keeps the order of a CROSS JOIN: from the few new rows to the old ones.
+            cursor.execute(
+                f"DELETE FROM {table} WHERE id IN (SELECT stale.id FROM {table} AS fresh CROSS JOIN {table} AS stale"
+                " WHERE fresh.version > %s AND fresh.version <= %s AND stale.hub = fresh.hub"
+                " AND stale.rollup = fresh.rollup AND stale.grain = fresh.grain AND stale.start = fresh.start"
+                " AND stale.version < fresh.version)",
+                [cleaned, version],
+            )
+            deleted = cursor.rowcount
+            Seal.objects.update_or_create(version=CLEANED, defaults={"declaration": str(version)})
+        return deleted
 
     def forget_days(self, hub: str) -> None:
         ViewRow.objects.filter(hub=hub, grain__in=[DAY, MONTH])._raw_delete("views")
