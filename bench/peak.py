@@ -23,13 +23,12 @@ from bench import house, mix
 from bench.figures import Figures, Options, at_least, at_most, quantile, say
 from bench.history import DAY_MS, DAYS, QUESTIONS
 from bench.load import post, request_of
-from statsproject.processes import WEB_THREADS
 from views_layer import seam
 
 HOT = "launch"
 QUIET = ("library", "museum", "school")
 PATIENT_EACH = 4
-CONNECTIONS = 500
+USUAL, CONNECTIONS = 48, 500
 BETWEEN_S = 0.25
 MIB = 1024 * 1024
 MEMORY_BOUND_MIB = 512
@@ -135,11 +134,11 @@ def measure(options: Options) -> Figures:
     with house.serving(dict(os.environ) | {"DEMO": "0"}):
         house.until(house.is_serving, 60)
         askers = {slug: Asker(slug, key) for slug, key in keys.items()}
-        _hammer(0.5, WEB_THREADS, seed=80)
+        _hammer(0.5, USUAL, seed=80)
         alone = _panel_alone(askers[QUIET[0]], min(seconds, 5))
-        usual = _hammer(min(seconds, 5), WEB_THREADS, seed=81)
+        usual = _hammer(min(seconds, 5), USUAL, seed=81)
         capacity = usual[202] / min(seconds, 5)
-        say(f"capacity {capacity:,.0f} requests/s from {WEB_THREADS} connections; panel alone p95 {alone:.0f} ms")
+        say(f"capacity {capacity:,.0f} requests/s from {USUAL} connections; panel alone p95 {alone:.0f} ms")
         _drained()
         before = {slug: asker.events() for slug, asker in askers.items()}
         memory, patient = (
