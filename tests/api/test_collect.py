@@ -302,7 +302,12 @@ def test_it_answers_while_the_log_cannot_be_opened_and_collects_when_it_can(hub)
     can_open.set()
     collector._committer._patience_s = 10
     again = request(collector, body)[1]
-    assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS, again["accepted"]) == (503, "busy", True, 1)
+    assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS, again["accepted"]) == (
+        503,
+        "busy",
+        True,
+        1,
+    )
 
 
 def test_it_says_that_it_does_not_know_when_a_write_takes_too_long(hub):
