@@ -15,7 +15,7 @@ from pathlib import Path
 
 from statsproject.supervisor import MARK, end_orphans
 
-SCENARIOS = ("commits", "collecting", "visible", "hour", "history", "distinct", "start")
+SCENARIOS = ("commits", "collecting", "visible", "hour", "history", "distinct", "peak", "start")
 """Each is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
 
 HERE = Path(__file__).resolve().parent

@@ -12,9 +12,10 @@ from bench.figures import Figure, Figures, Options, at_least, at_most, quantile,
 from bench.load import Loaded, post, request_of
 from events.committer import GROUP_EVENTS
 from events.log import event_log
-from statsproject.processes import WEB_THREADS, Part, serving_parts
+from statsproject.processes import Part, serving_parts
 
 TARGETS = {1: 3_000, 100: 25_000}
+CONNECTIONS = 48
 MOST_PER_SECOND = {1: 8_000, 100: 800}
 """Requests that are built for each second of a run: more than can be answered."""
 EVENT_BYTES = 90
@@ -65,7 +66,7 @@ def _is_open() -> bool:
 def _load(size: int, seconds: float, seed: int) -> Loaded:
     count = max(200, int(MOST_PER_SECOND[size] * seconds))
     requests = [request_of(body) for body in mix.bodies("acme", count, size, int(time.time() * 1000) - 3_600_000, seed)]
-    return post(settings.PORT, _told_when_out(requests), WEB_THREADS, seconds)
+    return post(settings.PORT, _told_when_out(requests), CONNECTIONS, seconds)
 
 
 def _told_when_out(requests: list[bytes]) -> Iterator[bytes]:
@@ -85,7 +86,7 @@ def _figures(name: str, size: int, seconds: float, bare: float, seed: int) -> Fi
         raise AssertionError(
             f"{accepted} events were accepted and {stored} are in the log; statuses {loaded.statuses}."
         )
-    held = min(WEB_THREADS * size, GROUP_EVENTS)
+    held = min(CONNECTIONS * size, GROUP_EVENTS)
     commits = durable_commits(held * EVENT_BYTES, min(seconds, 1.0))
     limit = min(bare * size, commits * held)
     say(

@@ -5,7 +5,9 @@ answer 202 is given after that commit and never before.
 """
 
 import logging
+import random
 import re
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,7 +27,10 @@ from events.sent import UNPRINTABLE, Body, Malformed, Reject, TooManyEvents
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 1024 * 1024
-RETRY_AFTER_S = 2
+RETRY_AFTER_S = (1, 5)
+"""From and to how many seconds: chosen anew for each answer, so that those who were refused together do not come back together."""
+DECODING_AT_ONCE = 4
+"""Threads that decode and normalise. More make nothing faster, and keep a page from its turn at the interpreter."""
 PATHS = frozenset({"/api/events", "/api/events/"})
 CORS = [
     ("Access-Control-Allow-Origin", "*"),
@@ -53,6 +58,8 @@ class Collector:
     def __init__(self, django_application: Callable, make_intake: Callable[[], Intake] = Intake) -> None:
         self._django_application = django_application
         self._committer = Committer(make_intake)
+        self._places = threading.Semaphore(settings.COLLECT_AT_ONCE)
+        self._decoding = threading.Semaphore(DECODING_AT_ONCE)
         self._is_hub = Memory(is_hub)
         self._grant_of = Memory(grant_of)
 
@@ -66,10 +73,10 @@ class Collector:
             status, answer = refused.status, {"error": refused.error}
         except Busy as busy:
             status, answer = 503, {"error": {"code": "busy", "detail": str(busy), "field": None}}
-            headers.append(("Retry-After", str(RETRY_AFTER_S)))
+            headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
         except Unsure as unsure:
             status, answer = 503, {"error": {"code": "outcome_unknown", "detail": str(unsure), "field": None}}
-            headers.append(("Retry-After", str(RETRY_AFTER_S)))
+            headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
         except Exception:
             logger.exception("A request to collect events failed.")
             detail = "The events were not accepted because of an error of the server."
@@ -88,10 +95,15 @@ class Collector:
         if method != "POST":
             headers.append(("Allow", "POST, OPTIONS"))
             raise Refused(405, "method_not_allowed", f"{method} is not allowed here; use POST.")
-        caller = self._caller(environ)
-        content = read_body(environ)
-        batch, rejected = _batch(content, caller, int(time.time() * 1000))
-        outcome = self._committer.commit(batch)
+        if not self._places.acquire(blocking=False):
+            raise Busy("Too many requests are under way; send these events again later.")
+        try:
+            caller, content = self._caller(environ), read_body(environ)
+            with self._decoding:
+                batch, rejected = _batch(content, caller, int(time.time() * 1000))
+            outcome = self._committer.commit(batch)
+        finally:
+            self._places.release()
         return 202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected}
 
     def _caller(self, environ: dict) -> Caller:

@@ -12,6 +12,7 @@ from events.log import LogBusy
 
 logger = logging.getLogger(__name__)
 
+MAX_WAITING_REQUESTS = 192
 MAX_WAITING_EVENTS = 50_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 GROUP_EVENTS = 5_000
@@ -20,6 +21,38 @@ PATIENCE_S = 10.0
 WRITE_S = 60.0
 """How long a write may take: more than the log itself waits for a lock before it says that it is busy."""
 RETRY_S = 1.0
+
+
+Load = tuple[int, int, int]
+"""Requests, events, bytes."""
+
+
+class Room:
+    """What may wait. A hub may have as much waiting as is left free.
+
+    So one hub takes half of the room, two take a third each, and a hub that floods it always leaves a place for the
+    others. A load that finds the room empty always fits.
+    """
+
+    def __init__(self, size: Load) -> None:
+        self._free = list(size)
+        self._used: dict[str, list[int]] = {}
+
+    def take(self, hub: str, load: Load) -> bool:
+        """Take room for a load; False where it does not fit."""
+        own = self._used.get(hub, [0, 0, 0])
+        if self._used and any(u + part > free for u, part, free in zip(own, load, self._free, strict=True)):
+            return False
+        self._used[hub] = [u + part for u, part in zip(own, load, strict=True)]
+        self._free = [free - part for free, part in zip(self._free, load, strict=True)]
+        return True
+
+    def leave(self, hub: str, load: Load) -> None:
+        """Give back what was taken for a load."""
+        own = self._used[hub] = [u - part for u, part in zip(self._used[hub], load, strict=True)]
+        if not own[0]:
+            del self._used[hub]
+        self._free = [free + part for free, part in zip(self._free, load, strict=True)]
 
 
 class Busy(Exception):
@@ -33,10 +66,12 @@ class Unsure(Exception):
 class _Waiting:
     """A batch on the queue. It is abandoned by its request, or taken by the committer, never both."""
 
-    __slots__ = ("batch", "done", "error", "outcome")
+    __slots__ = ("batch", "done", "error", "hub", "load", "outcome")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.hub = batch.drafts[0].hub if batch.drafts else ""
+        self.load = (1, _size(batch), batch.size)
         self.done = threading.Event()
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
@@ -61,8 +96,7 @@ class Committer:
     def _start_anew(self) -> None:
         self._process = 0
         self._queue: deque[_Waiting] = deque()
-        self._events = 0
-        self._bytes = 0
+        self._room = Room((MAX_WAITING_REQUESTS, MAX_WAITING_EVENTS, MAX_WAITING_BYTES))
         self._changed = threading.Condition()
 
     def commit(self, batch: Batch) -> Outcome:
@@ -87,13 +121,9 @@ class Committer:
     def _put(self, waiting: _Waiting) -> None:
         if self._process != os.getpid():
             self._start_thread()
-        batch = waiting.batch
         with self._changed:
-            events = self._events + _size(batch)
-            if self._queue and (events > MAX_WAITING_EVENTS or self._bytes + batch.size > MAX_WAITING_BYTES):
-                raise Busy(f"{self._events} events are waiting to be written; send these again later.")
-            self._events = events
-            self._bytes += batch.size
+            if not self._room.take(waiting.hub, waiting.load):
+                raise Busy("Too many events are waiting to be written; send these again later.")
             self._queue.append(waiting)
             self._changed.notify()
 
@@ -113,12 +143,8 @@ class Committer:
             if waiting not in self._queue:
                 return False
             self._queue.remove(waiting)
-            self._forget(waiting)
+            self._room.leave(waiting.hub, waiting.load)
             return True
-
-    def _forget(self, waiting: _Waiting) -> None:
-        self._events -= _size(waiting.batch)
-        self._bytes -= waiting.batch.size
 
     def _take(self) -> list[_Waiting]:
         """Wait for batches; take as many as fit in a group, at least one."""
@@ -134,7 +160,6 @@ class Committer:
                 if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
                     break
                 group.append(self._queue.popleft())
-                self._forget(group[-1])
             return group
 
     def _run(self) -> None:
@@ -169,6 +194,9 @@ class Committer:
             logger.log(logging.WARNING if isinstance(error, LogBusy) else logging.ERROR, "Not written: %r", error)
             for waiting in group:
                 waiting.error = error
+        with self._changed:
+            for waiting in group:
+                self._room.leave(waiting.hub, waiting.load)
         for waiting in group:
             waiting.done.set()
 

@@ -51,5 +51,5 @@ def send() -> bool:
     """Send one message unless one is on its way; True where it was sent."""
     if not buffers.client().set(f"{buffers.PREFIX}nudged", 1, nx=True, px=WAITING_MS):
         return False
-    apply_log.apply_async(expires=10, retry=False)
+    apply_log.apply_async(retry=False)
     return True

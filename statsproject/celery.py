@@ -24,19 +24,19 @@ app.autodiscover_tasks()
 class Tick:
     """One line of the schedule. Without `every_seconds` it is due at every full hour.
 
-    A message not taken within `expire_seconds` is dropped, so that a worker that was away finds no heap of them.
+    Its messages never expire: a worker whose clock is ahead would drop all of them. One that was away drops the heap
+    that waited for it when it begins.
     """
 
     name: str
     task: str
-    expire_seconds: int
     every_seconds: int | None = None
 
 
 SCHEDULE = (
-    Tick("Fold new events into the buffers", "speed.tasks.apply_log", expire_seconds=5, every_seconds=1),
-    Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", expire_seconds=30, every_seconds=30),
-    Tick("Start the run of the full hour", "views_layer.tasks.reconcile", expire_seconds=300),
+    Tick("Fold new events into the buffers", "speed.tasks.apply_log", every_seconds=1),
+    Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", every_seconds=30),
+    Tick("Start the run of the full hour", "views_layer.tasks.reconcile"),
 )
 
 
@@ -53,9 +53,7 @@ def store_schedule() -> None:
         else:
             hourly = {"minute": "0", "hour": "*", "day_of_week": "*", "day_of_month": "*", "month_of_year": "*"}
             when = {"crontab": CrontabSchedule.objects.get_or_create(**hourly, timezone="UTC")[0]}
-        PeriodicTask.objects.get_or_create(
-            name=tick.name, defaults={"task": tick.task, "expire_seconds": tick.expire_seconds, **when}
-        )
+        PeriodicTask.objects.get_or_create(name=tick.name, defaults={"task": tick.task, **when})
 
 
 @beat_init.connect
@@ -66,5 +64,6 @@ def _begin_beat(**_: object) -> None:
 
 @worker_ready.connect
 def _begin_worker(sender: Any, **_: object) -> None:
+    sender.task_consumer.purge()
     for queue in sender.task_consumer.queues:
         pulse.keep(f"worker-{queue.name}")

@@ -11,8 +11,9 @@ from django.conf import settings
 
 from statsproject.environment import private_directory
 
-# The collector blocks a thread while its group is written, so threads bound the requests of one group commit.
-WEB_THREADS = 48
+PAGES_AT_ONCE = 32
+# The collector blocks a thread while its group is written; the others are for pages and questions, whatever it does.
+WEB_THREADS = settings.COLLECT_AT_ONCE + PAGES_AT_ONCE
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").spl
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = env_bool("HTTPS", False)
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
+COLLECT_AT_ONCE = env_int("COLLECT_AT_ONCE", 192, at_least=1)
 
 INSTALLED_APPS = [
     "unfold",
@@ -119,7 +120,7 @@ CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"confirm_publish": True}
     if CELERY_BROKER_URL.startswith("amqp")
-    # A tick that a dead worker had fetched comes back after five minutes; by then it has expired, and another has come.
+    # A tick that a dead worker had fetched comes back after five minutes, and costs nothing: others have come meanwhile.
     else {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout": 10, "health_check_interval": 10}
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 OVERDUE = timedelta(minutes=10)
 """How late an hourly publication may be before the pipeline counts as unhealthy."""
+AHEAD = timedelta(minutes=5)
+"""How far apart the clocks of processes may be before a cut is dated anew."""
 DOES = {Run.HOURLY: 1, Run.DAILY: 2, Run.REBUILD: 3}
 """How much the kinds of run do: each does what those below it do."""
 WAIT_S = 120
@@ -262,8 +264,13 @@ def reconcile(now: datetime) -> Run | None:
 
 
 def hour_is_due(last_cut_at: datetime | None, now: datetime) -> bool:
-    """True where a full hour lies between the last cut and now, or there is no cut yet."""
-    return last_cut_at is None or last_cut_at < now.replace(minute=0, second=0, microsecond=0)
+    """True where a full hour lies between the last cut and now, or there is no cut yet.
+
+    A cut of the future was dated by a clock that was ahead; waiting for that time could take hours.
+    """
+    if last_cut_at is None or last_cut_at > now + AHEAD:
+        return True
+    return last_cut_at < now.replace(minute=0, second=0, microsecond=0)
 
 
 def kind_due(now: datetime) -> str:

@@ -80,6 +80,8 @@ def runs() -> list[tuple[int, str]]:
         (datetime(2026, 3, 5, 10, tzinfo=UTC), False),
         (datetime(2026, 3, 5, 10, 29, tzinfo=UTC), False),
         (datetime(2026, 3, 1, tzinfo=UTC), True),
+        (NOW + timedelta(minutes=4), False),
+        (NOW + timedelta(hours=2), True),
     ],
 )
 def test_a_full_hour_since_the_last_cut_is_due(last_cut_at, is_due: bool) -> None:

@@ -19,7 +19,7 @@ def sent(monkeypatch) -> list[dict]:
 
 def test_one_message_is_on_its_way_at_most(sent: list[dict]) -> None:
     assert [nudge.send() for _ in range(3)] == [True, False, False]
-    assert sent == [{"expires": 10, "retry": False}]
+    assert sent == [{"retry": False}]
 
 
 def test_a_consumer_that_begins_may_be_woken_again(sent: list[dict], monkeypatch) -> None:
