@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
-from aggregations.cells import Cells, DamagedCells, encode
+from aggregations.cells import DamagedCells, encode
 from aggregations.rollups import HOUR_MS, ROLLUPS, Rollup, rollup_named
 from batch import archive, ledger, restatements
 from batch.cover import Hours, joined
