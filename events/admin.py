@@ -4,13 +4,15 @@ import json
 
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from events.log import LogBusy
-from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedEvent
+from events.log import SAMPLES, LogBusy
+from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
 from events.rejected import replay
 
 
@@ -150,6 +152,19 @@ class RejectedEventAdmin(ReadOnly, ModelAdmin):
     fields = ["received_at", "hub", "code", "detail", "payload_text", "replayed_at"]
     actions = ["replay"]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+        left_out = sum(row.left_out for row in RejectedCount.objects.filter(public__gt=SAMPLES))
+        if left_out:
+            told = (
+                f"{left_out:,} more rejected events were counted and not kept: of public callers the first {SAMPLES:,}"
+                " of each hub, code and day are kept."
+            )
+            link = format_html(
+                '{} <a href="{}">The counts.</a>', told, reverse("admin:events_rejectedcount_changelist")
+            )
+            self.message_user(request, link, messages.INFO)
+        return super().changelist_view(request, extra_context)
+
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("events.change_rejectedevent")
 
@@ -177,6 +192,19 @@ class RejectedEventAdmin(ReadOnly, ModelAdmin):
             return
         told = f"{result.accepted} accepted, {result.duplicates} known already, {result.rejected} rejected again."
         self.message_user(request, told, messages.WARNING if result.rejected else messages.SUCCESS)
+
+
+@admin.register(RejectedCount)
+class RejectedCountAdmin(ReadOnly, ModelAdmin):
+    """How many events were rejected, exact; the inbox may hold fewer."""
+
+    list_display = ["day", "hub", "code", "count", "left_out"]
+    list_filter = ["code", "hub"]
+    date_hierarchy = "day"
+
+    @display(description=f"not kept (public, after {SAMPLES:,})")
+    def left_out(self, row: RejectedCount) -> int:
+        return row.left_out
 
 
 @admin.register(Cut)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -116,8 +116,12 @@ def _written(hub: Hub, keys: list[str]) -> dict[str, Facts]:
     found = {}
     for start in range(0, len(keys), MEDIA_PER_QUERY):
         for row in Media.objects.filter(hub=hub, key__in=keys[start : start + MEDIA_PER_QUERY]):
-            said: tuple[Any, ...] = ((row.kind_at, row.kind), (row.title_at, row.title), (row.pages_at, row.pages))
-            found[row.key] = Facts(_ms(row.first_at), *((_ms(at), value) if at else None for at, value in said))
+            found[row.key] = Facts(
+                _ms(row.first_at),
+                _said(row.kind_at, row.kind),
+                _said(row.title_at, row.title),
+                _said(row.pages_at, row.pages),
+            )
     return found
 
 
@@ -129,6 +133,10 @@ def _row(hub: Hub, key: str, facts: Facts) -> Media:
             setattr(row, name, said[1])
             setattr(row, f"{name}_at", _time(said[0]))
     return row
+
+
+def _said(at: datetime | None, value: str | int | None) -> Said:
+    return (_ms(at), value) if at and value else None
 
 
 def _ms(at: datetime) -> int:

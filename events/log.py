@@ -18,6 +18,9 @@ from aggregations.event import Event
 FREQUENT = 100
 """A visitor with more visits is frequent: they are never all read at once."""
 
+SAMPLES = 1_000
+"""How many rejected events of public callers are kept of each hub, code and UTC day; the others are only counted."""
+
 Position = dict[str, int]
 """Where in the log: for each partition the sequence of its last chunk (from 1; a partition without chunk is absent)."""
 
@@ -44,13 +47,18 @@ class VisitSpan:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An event that was not accepted: why, and the payload as it came."""
+    """An event that was not accepted: why, and the payload as it came.
+
+    `hub` is "" where it is not known. `is_public` where anybody may send as many. Rejections with one `key` are one.
+    """
 
     hub: str
     code: str
     detail: str
     payload: bytes
     received_at: int
+    is_public: bool = False
+    key: bytes | None = None
 
 
 class LogGap(Exception):
@@ -131,7 +139,11 @@ class LogWriter(ABC):
 
     @abstractmethod
     def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Keep rejected events in the inbox."""
+        """Keep rejected events in the inbox, and count them by hub, code and UTC day.
+
+        One whose key is there already changes nothing. Beyond SAMPLES public ones of a hub, code and day are counted
+        and not kept.
+        """
 
 
 class EventLog(ABC):

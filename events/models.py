@@ -15,6 +15,8 @@ from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 
+from events.log import SAMPLES
+
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9_-]{0,63}$", "Use a to z, 0 to 9, - and _, at most 64 characters.")
 
 
@@ -218,12 +220,36 @@ class RejectedEvent(models.Model):
     payload = models.BinaryField()
     received_at = models.DateTimeField()
     replayed_at = models.DateTimeField(null=True, blank=True)
+    key = models.BinaryField(max_length=16, null=True, help_text="The same for what an import rejects again.")
 
     class Meta:
         ordering = ["-received_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["key"], name="one_rejected_event_per_key")]
 
     def __str__(self) -> str:
         return f"{self.code} at {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
+class RejectedCount(models.Model):
+    """How many events of a hub were rejected for a reason on a UTC day, and how many of them by public callers."""
+
+    hub = models.CharField(max_length=128, blank=True)
+    code = models.CharField(max_length=64)
+    day = models.DateField()
+    count = models.BigIntegerField()
+    public = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["-day", "hub", "code"]
+        constraints = [models.UniqueConstraint(fields=["hub", "code", "day"], name="one_count_per_hub_code_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.code} on {self.day}"
+
+    @property
+    def left_out(self) -> int:
+        """How many were counted and not kept."""
+        return max(self.public - SAMPLES, 0)
 
 
 class Cut(models.Model):

@@ -245,7 +245,14 @@ def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) ->
         item = _without_address(item, hub, caller, received_at)
     else:
         item = _blanked(item)
-    return Rejection(hub[:128], reject.code, reject.detail[:500], json.dumps(item).encode(), received_at)
+    return Rejection(
+        hub if hub and caller.hubs(hub) else "",
+        reject.code,
+        reject.detail[:500],
+        json.dumps(item).encode(),
+        received_at,
+        is_public=not caller.is_trusted,
+    )
 
 
 def _without_address(item: dict, hub: str, caller: Caller, received_at: int) -> dict:

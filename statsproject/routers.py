@@ -9,6 +9,7 @@ STORE_OF_MODEL = {
     ("events", "visit"): "log",
     ("events", "frequentvisitor"): "log",
     ("events", "rejectedevent"): "log",
+    ("events", "rejectedcount"): "log",
     ("views_layer", "viewrow"): "views",
     ("views_layer", "seal"): "views",
 }

@@ -234,6 +234,11 @@ UNFOLD = {
                         "icon": "inbox",
                         "link": reverse_lazy("admin:events_rejectedevent_changelist"),
                     },
+                    {
+                        "title": "Rejected counts",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("admin:events_rejectedcount_changelist"),
+                    },
                     {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
                     {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
                     {

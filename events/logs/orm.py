@@ -7,7 +7,7 @@ the appends of all processes come one after the other; elsewhere the unique keys
 import os
 import struct
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from aggregations.event import Event, decode_events, encode_events
 from events import models
 from events.log import (
     FREQUENT,
+    SAMPLES,
     Chunk,
     EventLog,
     LogBusy,
@@ -62,8 +63,14 @@ INSERT_CHUNK = (
 )
 UPDATE_CHUNK = "UPDATE events_chunk SET event_count = %s, payload = %s WHERE partition = %s AND sequence = %s"
 INSERT_REJECTED = (
-    "INSERT INTO events_rejectedevent (hub, code, detail, payload, received_at) VALUES (%s, %s, %s, %s, %s)"
+    "INSERT INTO events_rejectedevent (hub, code, detail, payload, received_at, key) VALUES (%s, %s, %s, %s, %s, %s)"
 )
+COUNT_REJECTED = (
+    "INSERT INTO events_rejectedcount (hub, code, day, count, public) VALUES (%s, %s, %s, %s, %s)"
+    " ON CONFLICT (hub, code, day) DO UPDATE SET"
+    " count = events_rejectedcount.count + excluded.count, public = events_rejectedcount.public + excluded.public"
+)
+PUBLIC_REJECTED = "SELECT SUM(public) FROM events_rejectedcount WHERE hub = %s AND code = %s AND day = %s"
 
 _codec = pyarrow.Codec("zstd", compression_level=1)
 _frame = struct.Struct(">II")
@@ -258,11 +265,49 @@ class OrmLogWriter(LogWriter):
                 rejection.detail[:500],
                 rejection.payload,
                 adapt(datetime.fromtimestamp(rejection.received_at / 1000, UTC)),
+                rejection.key,
             )
-            for rejection in rejections
+            for rejection in self._counted(self._new_rejections(rejections))
         ]
         if rows:
             self._cursor.executemany(INSERT_REJECTED, rows)
+
+    def _new_rejections(self, rejections: Sequence[Rejection]) -> list[Rejection]:
+        """The rejections without those whose key is in the inbox already, or is one of an earlier rejection."""
+        keys = list({rejection.key for rejection in rejections if rejection.key is not None})
+        seen: set[bytes] = set()
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[start : start + KEYS_PER_QUERY]
+            marks = ", ".join(["%s"] * len(some))
+            self._cursor.execute(f"SELECT key FROM events_rejectedevent WHERE key IN ({marks})", some)
+            seen |= {bytes(key) for (key,) in self._cursor.fetchall()}
+        new = []
+        for rejection in rejections:
+            if rejection.key is None or rejection.key not in seen:
+                new.append(rejection)
+            if rejection.key is not None:
+                seen.add(rejection.key)
+        return new
+
+    def _counted(self, rejections: Sequence[Rejection]) -> list[Rejection]:
+        """Count the rejections; those of them to be kept."""
+        kept = []
+        counts: Counter[tuple[str, str, str]] = Counter()
+        public: Counter[tuple[str, str, str]] = Counter()
+        before: dict[tuple[str, str, str], int] = {}
+        for rejection in rejections:
+            day = datetime.fromtimestamp(rejection.received_at / 1000, UTC).date().isoformat()
+            group = (rejection.hub[:128], rejection.code[:64], day)
+            counts[group] += 1
+            if rejection.is_public:
+                if group not in before:
+                    before[group] = _one(self._cursor, PUBLIC_REJECTED, list(group))
+                public[group] += 1
+            if not rejection.is_public or before[group] + public[group] <= SAMPLES:
+                kept.append(rejection)
+        for group, count in counts.items():
+            self._cursor.execute(COUNT_REJECTED, [*group, count, public[group]])
+        return kept
 
 
 class OrmEventLog(EventLog):

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from events.collector import Collector, address_of, language_of
 from events.committer import Committer
 from events.intake import Batch, Intake
 from events.log import LogBusy, event_log
-from events.models import ApiKey, Hub, RejectedEvent
+from events.models import ApiKey, Hub, RejectedCount, RejectedEvent
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -203,6 +204,20 @@ def test_it_never_stores_an_address(post, settings):
     post({"hub": "acme", "action": "view", "ip": "198.51.100.77"}, **bearer(key))
     assert b"198.51.100" not in bytes(RejectedEvent.objects.get().payload)
     assert "198.51.100" not in repr(logged())
+
+
+def test_it_keeps_a_bounded_number_of_rejections_of_public_callers(post, hub, monkeypatch):
+    monkeypatch.setattr("events.logs.orm.SAMPLES", 3)
+    key = ApiKey.issue(hub, ApiKey.INGEST)
+    for _ in range(2):
+        post({"events": [event(hub=f"no{n}") for n in range(4)] + [event(page=0)] * 2})
+        post({"events": [event(page=0)] * 4}, **bearer(key))
+    kept = Counter(RejectedEvent.objects.values_list("hub", "code"))
+    counts = {(row.hub, row.code): (row.count, row.public) for row in RejectedCount.objects.all()}
+    assert (kept, counts) == (
+        {("", "unknown_hub"): 3, ("acme", "invalid_page"): 3 + 8},
+        {("", "unknown_hub"): (8, 8), ("acme", "invalid_page"): (12, 4)},
+    )
 
 
 def test_it_takes_a_thousand_times_the_same_id_at_once(post):

@@ -6,10 +6,21 @@ import pytest
 from django.db import OperationalError, connections
 
 from aggregations.event import Event
-from events.log import FREQUENT, Chunk, EventLog, LogBusy, LogCorrupt, LogGap, Rejection, VisitSpan, WriterFenced
+from events.log import (
+    FREQUENT,
+    SAMPLES,
+    Chunk,
+    EventLog,
+    LogBusy,
+    LogCorrupt,
+    LogGap,
+    Rejection,
+    VisitSpan,
+    WriterFenced,
+)
 from events.logs.orm import OrmEventLog
 from events.models import Chunk as ChunkRow
-from events.models import RejectedEvent
+from events.models import RejectedCount, RejectedEvent
 
 
 class Boom(Exception):
@@ -37,6 +48,10 @@ class EventLogContract:
         raise NotImplementedError
 
     def rejected(self) -> list[tuple]:
+        raise NotImplementedError
+
+    def counted(self) -> list[tuple]:
+        """Hub, code, day, count and count of public callers of all rejections, in this order."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -241,6 +256,33 @@ class EventLogContract:
             writer.reject([Rejection("acme", "too_old", "why", b'{"a":1}', 1_500)])
         assert self.rejected() == [("acme", "too_old", "why", b'{"a":1}', 1.5)]
 
+    def test_it_keeps_a_rejection_with_a_key_once(self, log):
+        first, other = b"a" * 16, b"b" * 16
+        for keys in ([first, None, first], [first, None, other]):
+            with log.writer() as writer:
+                writer.reject([Rejection("acme", "too_old", "why", b"", 0, key=key) for key in keys])
+        assert (len(self.rejected()), self.counted()) == (4, [("acme", "too_old", "1970-01-01", 4, 0)])
+
+    def test_it_keeps_so_many_rejections_of_public_callers_and_counts_all(self, log):
+        def reject(number: int, code: str = "too_old", received_at: int = 0, is_public: bool = True) -> None:
+            with log.writer() as writer:
+                writer.reject([Rejection("acme", code, "", b"", received_at, is_public=is_public)] * number)
+
+        reject(SAMPLES - 1)
+        reject(3, is_public=False)
+        reject(5)
+        reject(7)
+        reject(2, code="unknown_hub")
+        reject(1, received_at=86_400_000)
+        assert (len(self.rejected()), self.counted()) == (
+            SAMPLES + 3 + 2 + 1,
+            [
+                ("acme", "too_old", "1970-01-01", SAMPLES + 14, SAMPLES + 11),
+                ("acme", "too_old", "1970-01-02", 1, 1),
+                ("acme", "unknown_hub", "1970-01-01", 2, 2),
+            ],
+        )
+
     def test_it_lets_two_writers_take_turns(self, log):
         failed: list[Exception] = []
 
@@ -295,6 +337,10 @@ class TestOrmEventLog(EventLogContract):
             (row.hub, row.code, row.detail, bytes(row.payload), row.received_at.timestamp())
             for row in RejectedEvent.objects.all()
         ]
+
+    def counted(self) -> list[tuple]:
+        rows = RejectedCount.objects.order_by("hub", "code", "day")
+        return [(row.hub, row.code, row.day.isoformat(), row.count, row.public) for row in rows]
 
     def test_it_is_busy_while_another_process_writes(self, log):
         other = connections["log"].copy()

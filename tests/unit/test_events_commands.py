@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from io import StringIO
 
 import pytest
@@ -9,7 +10,7 @@ from django.contrib.auth import authenticate, get_user_model
 from django.core.management import CommandError, call_command
 
 from events.logs.orm import OrmEventLog
-from events.models import ApiKey, Hub, Membership, RejectedEvent
+from events.models import ApiKey, Hub, Membership, RejectedCount, RejectedEvent
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -135,3 +136,55 @@ def test_it_refuses_to_import_what_is_not_there(arguments):
 
 def test_it_imports_an_empty_file(acme, tmp_path):
     assert run("import_events", write(tmp_path / "empty.jsonl")) == {"accepted": 0, "duplicates": 0, "rejected": 0}
+
+
+def test_it_rejects_a_row_that_is_no_csv_and_goes_on(acme, tmp_path):
+    long = b"acme,view," + b"x" * 140_000 + b"\n"
+    file = write(
+        tmp_path / "e.csv", b"hub,action,title\n", b"acme,view,A\n", long, b"acme,view\rx,B\n", b"acme,view,C\n"
+    )
+    assert run("import_events", file) == {"accepted": 2, "duplicates": 0, "rejected": 2}
+    assert sorted(e.title for e in logged()) == ["A", "C"]
+    assert sorted(RejectedEvent.objects.values_list("code", flat=True)) == ["invalid_event", "invalid_event"]
+
+
+def test_it_reads_json_with_a_byte_order_mark(acme, tmp_path):
+    file = write(tmp_path / "e.jsonl", b"\xef\xbb\xbf", {"hub": "acme", "action": "view"})
+    assert run("import_events", file) == {"accepted": 1, "duplicates": 0, "rejected": 0}
+
+
+def test_it_says_why_it_accepts_nothing(acme, tmp_path):
+    file = write(tmp_path / "e.jsonl", {"hub": "no", "action": "view"}, {"hub": "no", "action": "read"}, b"x\n")
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError, match="No line was accepted"):
+        call_command("import_events", str(file), stdout=out, stderr=err)
+    assert json.loads(out.getvalue()) == {"accepted": 0, "duplicates": 0, "rejected": 3}
+    assert err.getvalue().splitlines() == ["2 lines are rejected: unknown_hub", "1 lines are rejected: invalid_event"]
+
+
+def test_it_keeps_a_rejection_once_however_often_it_is_imported(acme, tmp_path):
+    bad = {"hub": "acme", "action": "view", "page": 0}
+    file = write(tmp_path / "e.jsonl", bad, bad, b"x\n", {"hub": "acme", "action": "view"})
+    run("import_events", file)
+    assert run("import_events", file) == {"accepted": 0, "duplicates": 1, "rejected": 3}
+    assert sorted(RejectedEvent.objects.values_list("code", flat=True)) == ["invalid_event"] + ["invalid_page"] * 2
+    assert sorted(RejectedCount.objects.values_list("code", "count", "public")) == [
+        ("invalid_event", 1, 0),
+        ("invalid_page", 2, 0),
+    ]
+
+
+def test_it_holds_few_bytes_a_line_while_it_imports(acme, tmp_path, monkeypatch):
+    lines = b"".join(
+        b'{"hub":"acme","action":"view","id":"%d","occurred_at":"2025-01-01T00:00:00Z"}\n' % n for n in range(40_000)
+    )
+    file = write(tmp_path / "e.jsonl", lines)
+    monkeypatch.setattr("events.imported._Run._append", lambda *arguments: None)
+    run("import_events", write(tmp_path / "warm.jsonl", lines[:1000]))
+    tracemalloc.start()
+    try:
+        run("import_events", file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / 40_000 < 150

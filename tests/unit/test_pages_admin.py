@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedEvent
+from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 LISTS = (
@@ -16,6 +16,7 @@ LISTS = (
     "events/apikey",
     "events/media",
     "events/rejectedevent",
+    "events/rejectedcount",
     "events/cut",
     "auth/user",
     "auth/group",
@@ -87,6 +88,12 @@ def test_it_shows_the_payload_of_a_rejected_event(root: Client) -> None:
     )
     page = root.get(f"/admin/events/rejectedevent/{row.pk}/change/").content.decode()
     assert "&quot;page&quot;: 0" in page
+
+
+def test_it_says_how_many_rejected_events_were_not_kept(root: Client) -> None:
+    RejectedCount.objects.create(hub="acme", code="too_old", day=timezone.now(), count=2_600, public=2_500)
+    pages = [root.get(f"/admin/events/{name}/").content.decode() for name in ("rejectedevent", "rejectedcount")]
+    assert ("1,500 more rejected events" in pages[0], "1500" in pages[1].replace(",", "")) == (True, True)
 
 
 def test_it_leaves_a_slug_and_a_cut_as_they_are(root: Client, hub: Hub) -> None:

@@ -4,7 +4,6 @@ import csv
 import json
 import sys
 import zlib
-from dataclasses import asdict
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -39,4 +38,9 @@ class Command(BaseCommand):
             raise CommandError(f"{str(file)!r} cannot be read: {error}. Correct it and repeat the import.") from error
         except LogBusy as error:
             raise CommandError(f"{error} Repeat the import; it goes on where it stopped.") from error
-        self.stdout.write(json.dumps(asdict(result)))
+        counts = {"accepted": result.accepted, "duplicates": result.duplicates, "rejected": result.rejected}
+        self.stdout.write(json.dumps(counts))
+        for code, count in result.codes.most_common():
+            self.stderr.write(f"{count} lines are rejected: {code}")
+        if counts["rejected"] and not counts["accepted"] + counts["duplicates"]:
+            raise CommandError("No line was accepted; the reasons are in the inbox of rejected events in the admin.")
