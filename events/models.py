@@ -13,9 +13,9 @@ from django.db import DatabaseError, models
 from django.db.models import Q
 from django.utils import timezone
 
-logger = logging.getLogger(__name__)
-
 from events.log import SAMPLES
+
+logger = logging.getLogger(__name__)
 
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9_-]{0,63}$", "Use a to z, 0 to 9, - and _, at most 64 characters.")
 
