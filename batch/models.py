@@ -58,12 +58,17 @@ class Audit(models.Model):
 
 
 class Mismatch(models.Model):
-    """A hub's rollup in which a buffer, or the row of an hour, differs from batch, with the bytes of both. Batch wins."""
+    """A hub's rollup in which a buffer, or the row of an hour, differs from batch, with the bytes of both. Batch wins.
 
-    BUFFER, ROWS = "buffer", "rows"
+    Of the kind `account`: an hour in which the log has another number of events than was accounted for, as JSON.
+    """
+
+    BUFFER, ROWS, ACCOUNT = "buffer", "rows", "account"
 
     audit = models.ForeignKey(Audit, on_delete=models.CASCADE, related_name="mismatches")
-    kind = models.CharField(max_length=10, choices=[(BUFFER, "buffer"), (ROWS, "rows")], default=BUFFER)
+    kind = models.CharField(
+        max_length=10, choices=[(BUFFER, "buffer"), (ROWS, "rows"), (ACCOUNT, "account")], default=BUFFER
+    )
     hub = models.CharField(max_length=64)
     rollup = models.CharField(max_length=64)
     hour_at = models.DateTimeField(null=True, help_text="The hour of a row; a buffer is compared as a whole")
@@ -79,7 +84,7 @@ class Mismatch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.hub} {self.rollup}"
+        return f"{self.hub} {self.rollup}" if self.hub else f"the account at {self.hour_at:%Y-%m-%d %H:00}"
 
 
 class Restatement(models.Model):

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+import msgspec
 from django.db import transaction
 from django.utils import timezone
 
@@ -125,6 +126,7 @@ class _Work:
             self._run.kind, self._audits_rows = Run.REBUILD, True
             self._run.save(update_fields=["kind"])
             self._write_rows(files, frozen)
+        self._audit_accounts()
         self._restate()
         if self._run.kind != Run.HOURLY:
             archive.compact(self._epoch)
@@ -308,10 +310,26 @@ class _Work:
         ]
         if differing:
             self._refuse_emptied()
-            self._record_rows(differing)
+            self._record_differing(differing)
 
-    def _record_rows(self, differing: Sequence[Mismatch]) -> None:
-        """Enter mismatches of rows, each once. Raises Fenced where the epoch is published: its rows may be gone."""
+    def _audit_accounts(self) -> None:
+        """Look whether the events received in each hour since the last cut are all accounted for."""
+        since = self._last_cut_at // HOUR_MS
+        broken = [
+            Mismatch(
+                kind=Mismatch.ACCOUNT,
+                hour_at=moment_of(hour * HOUR_MS),
+                stored_state=msgspec.json.encode(account),
+                batch_state=b"",
+            )
+            for hour, account in self._log.accounts(since, self._closed_before + 1).items()
+            if not account.is_balanced
+        ]
+        if broken:
+            self._record_differing(broken)
+
+    def _record_differing(self, differing: Sequence[Mismatch]) -> None:
+        """Enter mismatches of rows or accounts, each once. Raises Fenced where the epoch is published: its rows may be gone."""
         with transaction.atomic():
             ledger.refuse_published(self._epoch)
             audit = Audit.objects.get(epoch=self._epoch)
@@ -321,7 +339,7 @@ class _Work:
             audit.mismatch_count = audit.mismatches.count()
             audit.save(update_fields=["mismatch_count"])
         for mismatch in differing:
-            logger.error("The row of %s at %s differs from its events; batch wins.", mismatch, mismatch.hour_at)
+            logger.error("%s differs from its events; see Audits in the admin.", mismatch)
 
     def _writer(self, hub: str) -> RowWriter:
         return RowWriter(self._store, hub, self._zone(hub), self._epoch, self._closed_before)

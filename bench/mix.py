@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 
 from aggregations.event import Event
-from events.log import event_log
+from aggregations.rollups import HOUR_MS
+from events.log import Account, event_log
 
 EVENTS_A_VISIT = 8
 MEDIA = 2_000
@@ -99,7 +100,10 @@ def _commit(chunks: Sequence[list[Event]]) -> int:
     if chunks:
         with event_log().writer() as writer:
             for chunk in chunks:
-                writer.append(chunk, chunk[-1].received_at)
+                received_at = chunk[-1].received_at
+                writer.append(chunk, received_at)
+                account = Account(received=len(chunk), accepted=len(chunk))
+                writer.account(chunk[0].hub, received_at // HOUR_MS, account)
     return sum(len(chunk) for chunk in chunks)
 
 

@@ -1,6 +1,7 @@
 """Hubs, their people and keys, the catalogue, the inbox of rejected events, and the cuts, in Django's admin."""
 
 import json
+from datetime import datetime
 
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
@@ -12,7 +13,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from events.log import SAMPLES, LogBusy
-from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
+from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
 from events.rejected import replay
 
 
@@ -205,6 +206,23 @@ class RejectedCountAdmin(ReadOnly, ModelAdmin):
     @display(description=f"not kept (public, after {SAMPLES:,})")
     def left_out(self, row: RejectedCount) -> int:
         return row.left_out
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnly, ModelAdmin):
+    """What became of every event that was received."""
+
+    list_display = ["hour_at", "hub", "received", "accepted", "duplicates", "rejected", "removed", "balance"]
+    list_filter = ["hub"]
+
+    @display(description="hour (UTC)", ordering="hour")
+    def hour_at(self, account: Account) -> datetime:
+        return account.hour_at
+
+    @display(description="balance", label={"balanced": "success", "broken": "danger"})
+    def balance(self, account: Account) -> str:
+        found = account.accepted + account.duplicates + account.rejected
+        return "balanced" if account.received == found else "broken"
 
 
 @admin.register(Cut)

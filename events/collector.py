@@ -10,6 +10,7 @@ import re
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +22,7 @@ from events.committer import Busy, Committer, Unsure
 from events.directory import Memory, grant_of, is_hub
 from events.intake import Batch, Intake
 from events.models import ApiKey
-from events.normaliser import Caller, normalise, rejection_of
+from events.normaliser import Caller, hub_said, normalise, rejection_of
 from events.sent import UNPRINTABLE, Body, Malformed, Reject, TooManyEvents
 
 logger = logging.getLogger(__name__)
@@ -152,9 +153,11 @@ def _batch(content: bytes, caller: Caller, received_at: int) -> tuple[Batch, lis
         raise Refused(400, "invalid_json", str(error)) from error
     except TooManyEvents as error:
         raise Refused(413, "too_many_events", str(error), "events") from error
-    batch = Batch(size=len(content))
+    received: Counter[str] = Counter()
+    batch = Batch(size=len(content), received=received)
     rejected = []
     for index, sent in enumerate(body.events):
+        received[hub_said(body.items[index] if isinstance(sent, Reject) else sent, caller)] += 1
         try:
             batch.drafts.append(normalise(sent, caller, received_at))
         except Reject as reject:

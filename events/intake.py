@@ -1,10 +1,12 @@
 """The intake: the one way into the log, for the collector, imports, replays and queues."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from events.log import EventLog, LogWriter, Rejection, event_log
+from aggregations.rollups import HOUR_MS
+from events.log import Account, EventLog, LogWriter, Rejection, event_log
 from events.normaliser import Draft
 from events.signals import appended
 from events.stamper import Stamper
@@ -12,11 +14,15 @@ from events.stamper import Stamper
 
 @dataclass(slots=True)
 class Batch:
-    """The events of one request that passed the normaliser, and those that did not. `size` is in bytes of body."""
+    """The events of one request that passed the normaliser, and those that did not. `size` is in bytes of body.
+
+    `received` is how many came in for each hub ("": no known one), as counted at the door; without it, as they are.
+    """
 
     drafts: list[Draft] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     size: int = 0
+    received: Counter[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,9 @@ class Intake:
 
         Duplicates (of the log, or of an earlier draft) change nothing. Raises LogBusy, with nothing written.
         """
-        drafts = [draft for batch in batches for draft in batch.drafts]
-        rejections = [rejection for batch in batches for rejection in batch.rejections]
-        if drafts or rejections:
+        if any(batch.drafts or batch.rejections for batch in batches):
             try:
-                sequence = self._write(drafts, rejections)
+                sequence = self._write(batches)
             except BaseException:
                 self._stamper.clear()
                 raise
@@ -65,16 +69,31 @@ class Intake:
             self._announced = self._sequence
             appended.send_robust(sender=Intake, position={"main": self._sequence})
 
-    def _write(self, drafts: list[Draft], rejections: list[Rejection]) -> int:
+    def _write(self, batches: Sequence[Batch]) -> int:
         """The sequence of the chunk; 0 where there was nothing to append."""
-        sequence = 0
+        drafts = [draft for batch in batches for draft in batch.drafts]
+        rejections = [rejection for batch in batches for rejection in batch.rejections]
+        received = sum((batch.received or _counted(batch) for batch in batches), Counter())
+        sequence, now = 0, int(time.time() * 1000)
         with self._log.writer() as writer:
             new = _new(writer, drafts)
+            accepted: Counter[str] = Counter()
             if new:
-                sequence = writer.append(self._stamper.stamp(writer, new), int(time.time() * 1000))
+                events = self._stamper.stamp(writer, new)
+                sequence = writer.append(events, now)
+                accepted.update(event.hub for event in events)
             if rejections:
                 writer.reject(rejections)
+            duplicates = Counter(draft.hub for draft in drafts if draft.is_duplicate)
+            rejected = Counter(rejection.hub for rejection in rejections)
+            for hub in received | accepted | duplicates | rejected:
+                account = Account(received[hub], accepted[hub], duplicates[hub], rejected[hub])
+                writer.account(hub, now // HOUR_MS, account)
         return sequence
+
+
+def _counted(batch: Batch) -> Counter[str]:
+    return Counter([draft.hub for draft in batch.drafts]) + Counter([one.hub for one in batch.rejections])
 
 
 def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:

@@ -61,6 +61,28 @@ class Rejection:
     key: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of events: of those received, each was accepted, a duplicate or rejected. `stored` are in chunks.
+
+    `removed` were accepted and have been taken out of the log since.
+    """
+
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    removed: int = 0
+    stored: int = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        return (
+            self.received == self.accepted + self.duplicates + self.rejected
+            and self.stored == self.accepted - self.removed
+        )
+
+
 class LogGap(Exception):
     """A chunk is missing between two that are there; reading stops before the gap."""
 
@@ -145,6 +167,10 @@ class LogWriter(ABC):
         and not kept.
         """
 
+    @abstractmethod
+    def account(self, hub: str, hour: int, account: Account) -> None:
+        """Add to what is known of a hub's events received in an hour (since 1970); `stored` follows from the chunks."""
+
 
 class EventLog(ABC):
     """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1."""
@@ -171,6 +197,10 @@ class EventLog(ABC):
         Chunks, their sequences and their times of receipt stay, so every position means what it meant. Only events
         whose removal is recorded may go: archive, rows and buffers are computed from what is left.
         """
+
+    @abstractmethod
+    def accounts(self, start: int, end: int) -> dict[int, Account]:
+        """For each hour of [start, end), in hours since 1970, in which anything was received: the account of all hubs."""
 
     @abstractmethod
     def received_at(self, partition: str, sequence: int) -> int | None:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import secrets
 import zoneinfo
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -158,6 +158,7 @@ class Chunk(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["partition", "sequence"], name="one_chunk_per_sequence")]
+        indexes = [models.Index(fields=["received_at"], name="chunks_by_time")]
 
 
 class Visitor(models.Model):
@@ -250,6 +251,33 @@ class RejectedCount(models.Model):
     def left_out(self) -> int:
         """How many were counted and not kept."""
         return max(self.public - SAMPLES, 0)
+
+
+class Account(models.Model):
+    """What became of the events that were received for a hub in an hour (since 1970).
+
+    `received` is counted at the door, the others where they are written, in the same write as the events: received =
+    accepted + duplicates + rejected. `removed` are those of the accepted that were erased, or kept long enough, since.
+    """
+
+    pk = models.CompositePrimaryKey("hour", "hub")
+    hour = models.BigIntegerField()
+    hub = models.CharField(max_length=64, blank=True)
+    received = models.BigIntegerField(default=0)
+    accepted = models.BigIntegerField(default=0)
+    duplicates = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    removed = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-hour", "hub"]
+
+    def __str__(self) -> str:
+        return f"{self.hub or 'no known hub'} at {self.hour_at:%Y-%m-%d %H:00}"
+
+    @property
+    def hour_at(self) -> datetime:
+        return datetime.fromtimestamp(self.hour * 3_600, UTC)
 
 
 class Cut(models.Model):

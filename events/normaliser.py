@@ -232,6 +232,12 @@ def _cookieless_key(draft: Draft) -> bytes:
     return cookieless_key(draft.hub, draft.occurred_at // DAY_MS, address, agent)
 
 
+def hub_said(sent: Any, caller: Caller) -> str:
+    """The hub that an event names, checked or as it came; "" where it is none that the caller may send to."""
+    hub = sent.hub if isinstance(sent, Sent) else sent.get("hub") if isinstance(sent, dict) else None
+    return hub if hub and isinstance(hub, str) and caller.hubs(hub) else ""
+
+
 def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) -> Rejection:
     """What the inbox keeps of a rejected event: as sent, without address, with what the request said instead.
 
@@ -242,14 +248,14 @@ def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) ->
     hub = item.get("hub") if isinstance(item, dict) else None
     hub = hub if isinstance(hub, str) and not UNPRINTABLE.search(hub) else ""
     if isinstance(item, dict):
-        item = _without_address(item, hub, caller, received_at)
+        kept = _without_address(item, hub, caller, received_at)
     else:
-        item = _blanked(item)
+        kept = _blanked(item)
     return Rejection(
-        hub if hub and caller.hubs(hub) else "",
+        hub_said(item, caller),
         reject.code,
         reject.detail[:500],
-        json.dumps(item).encode(),
+        json.dumps(kept).encode(),
         received_at,
         is_public=not caller.is_trusted,
     )

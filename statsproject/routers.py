@@ -10,6 +10,7 @@ STORE_OF_MODEL = {
     ("events", "frequentvisitor"): "log",
     ("events", "rejectedevent"): "log",
     ("events", "rejectedcount"): "log",
+    ("events", "account"): "log",
     ("views_layer", "viewrow"): "views",
     ("views_layer", "seal"): "views",
 }

@@ -235,6 +235,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:events_rejectedevent_changelist"),
                     },
                     {
+                        "title": "Accounts",
+                        "icon": "balance",
+                        "link": reverse_lazy("admin:events_account_changelist"),
+                    },
+                    {
                         "title": "Rejected counts",
                         "icon": "bar_chart",
                         "link": reverse_lazy("admin:events_rejectedcount_changelist"),

@@ -293,6 +293,9 @@ def status(now: datetime) -> dict[str, Any]:
     cut = published.position if published else {}
     applied = state.mark if state else cut
     mismatches = Mismatch.objects.filter(acknowledged_at=None).count()
+    hour = int(now.timestamp()) // 3_600
+    day = list(log.accounts(hour - 24, hour + 1).values())
+    is_balanced = all(account.is_balanced for account in day)
     began_at = published.cut_at if published else _received_at(dict.fromkeys(head, 1), now)
     return {
         "log": head,
@@ -303,5 +306,12 @@ def status(now: datetime) -> dict[str, Any]:
         "audits": Audit.objects.count(),
         "mismatches": mismatches,
         "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
-        "healthy": state is not None and not mismatches and not hour_is_due(began_at, now - OVERDUE),
+        "accounts": {
+            "received": sum(account.received for account in day),
+            "accepted": sum(account.accepted for account in day),
+            "duplicates": sum(account.duplicates for account in day),
+            "rejected": sum(account.rejected for account in day),
+            "balanced": is_balanced,
+        },
+        "healthy": state is not None and is_balanced and not mismatches and not hour_is_due(began_at, now - OVERDUE),
     }

@@ -17,10 +17,12 @@ import pyarrow
 from django.db import IntegrityError, OperationalError, connections, transaction
 
 from aggregations.event import Event, decode_events, encode_events
+from aggregations.rollups import HOUR_MS
 from events import models
 from events.log import (
     FREQUENT,
     SAMPLES,
+    Account,
     Chunk,
     EventLog,
     LogBusy,
@@ -60,6 +62,21 @@ FORGET_VISIT = (
 )
 INSERT_CHUNK = (
     "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
+)
+ADD_ACCOUNT = (
+    "INSERT INTO events_account (hub, hour, received, accepted, duplicates, rejected, removed)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (hour, hub) DO UPDATE SET"
+    " received = events_account.received + excluded.received, accepted = events_account.accepted + excluded.accepted,"
+    " duplicates = events_account.duplicates + excluded.duplicates,"
+    " rejected = events_account.rejected + excluded.rejected, removed = events_account.removed + excluded.removed"
+)
+ACCOUNTS = (
+    # One statement, since an append between two would make them differ.
+    "SELECT hour, SUM(received), SUM(accepted), SUM(duplicates), SUM(rejected), SUM(removed), SUM(stored) FROM ("
+    "SELECT hour, received, accepted, duplicates, rejected, removed, 0 AS stored FROM events_account"
+    " WHERE hour >= %s AND hour < %s UNION ALL"
+    f" SELECT received_at / {HOUR_MS}, 0, 0, 0, 0, 0, event_count FROM events_chunk"
+    " WHERE received_at >= %s AND received_at < %s) AS both_sides GROUP BY hour ORDER BY hour"
 )
 UPDATE_CHUNK = "UPDATE events_chunk SET event_count = %s, payload = %s WHERE partition = %s AND sequence = %s"
 INSERT_REJECTED = (
@@ -309,6 +326,9 @@ class OrmLogWriter(LogWriter):
             self._cursor.execute(COUNT_REJECTED, [*group, count, public[group]])
         return kept
 
+    def account(self, hub: str, hour: int, account: Account) -> None:
+        _add_account(self._cursor, hub, hour, account)
+
 
 class OrmEventLog(EventLog):
     """The event log in the tables of the database alias `log`."""
@@ -338,11 +358,20 @@ class OrmEventLog(EventLog):
             kept = [event for event in chunk.events if not is_removed(event)]
             if len(kept) < len(chunk.events):
                 removed += len(chunk.events) - len(kept)
+                counts = Counter(event.hub for event in chunk.events)
+                counts.subtract(event.hub for event in kept)
                 with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
                     cursor.execute(UPDATE_CHUNK, [len(kept), pack(kept), chunk.partition, chunk.sequence])
+                    for hub, count in counts.items():
+                        _add_account(cursor, hub, chunk.received_at // HOUR_MS, Account(removed=count))
         if removed:
             _empty_journal()
         return removed
+
+    def accounts(self, start: int, end: int) -> dict[int, Account]:
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute(ACCOUNTS, [start, end, start * HOUR_MS, end * HOUR_MS])
+            return {hour: Account(*map(int, counts)) for hour, *counts in cursor.fetchall()}
 
     def received_at(self, partition: str, sequence: int) -> int | None:
         found = models.Chunk.objects.filter(partition=partition, sequence=sequence)
@@ -359,6 +388,11 @@ class OrmEventLog(EventLog):
                 )
                 for partition, last in until.items()
             )
+
+
+def _add_account(cursor, hub: str, hour: int, account: Account) -> None:
+    counts = (account.received, account.accepted, account.duplicates, account.rejected, account.removed)
+    cursor.execute(ADD_ACCOUNT, [hub, hour, *counts])
 
 
 def _empty_journal() -> None:

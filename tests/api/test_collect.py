@@ -13,7 +13,8 @@ from django.utils import timezone
 from events.collector import Collector, address_of, language_of
 from events.committer import Committer
 from events.intake import Batch, Intake
-from events.log import LogBusy, event_log
+from events.log import Account, LogBusy, event_log
+from events.models import Account as AccountRow
 from events.models import ApiKey, Hub, RejectedCount, RejectedEvent
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -384,6 +385,14 @@ def test_it_refuses_a_request_that_finds_no_place_and_reads_nothing_of_it(hub, s
     intake.go.set()
     first.join()
     assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS) == (503, "busy", True)
+
+
+def test_every_event_that_comes_in_is_accounted_for(hub, post):
+    post({"events": [event(id="a"), event(id="a"), event(page=0), event(hub="nobody"), "no event"]})
+    hour = int(timezone.now().timestamp()) // 3_600
+    found = [account for _, account in sorted(event_log().accounts(hour - 1, hour + 1).items())]
+    rows = [(row.hub, row.received, row.accepted, row.duplicates, row.rejected) for row in AccountRow.objects.all()]
+    assert (found, sorted(rows)) == ([Account(5, 1, 1, 3, 0, 1)], [("", 2, 0, 0, 2), ("acme", 3, 1, 1, 1)])
 
 
 def test_it_clamps_a_clock_that_is_ahead(post):

@@ -9,6 +9,7 @@ from aggregations.event import Event
 from events.log import (
     FREQUENT,
     SAMPLES,
+    Account,
     Chunk,
     EventLog,
     LogBusy,
@@ -28,7 +29,7 @@ class Boom(Exception):
 
 
 def event(number: int, **fields) -> Event:
-    return Event("acme", f"e{number}", "view", number, number, 1, 1, 1, **fields)
+    return Event(fields.pop("hub", "acme"), f"e{number}", "view", number, number, 1, 1, 1, **fields)
 
 
 class EventLogContract:
@@ -250,6 +251,21 @@ class EventLogContract:
         left = [(chunk.sequence, chunk.received_at, [e.id for e in chunk.events]) for chunk in log.read({})]
         assert (removed, left) == (3, [(1, 1, []), (2, 2, ["e2"]), (3, 3, ["e3", "e13"])])
         assert (log.count_between({}, log.head()), log.remove({"main": 2}, lambda found: found.id == "e1")) == (3, 0)
+
+    def test_it_keeps_what_became_of_the_events_of_an_hour(self, log):
+        hour = 3_600_000
+        for hub, at in (("acme", 5), ("acme", 6), ("other", hour + 7)):
+            with log.writer() as writer:
+                writer.append([event(at, hub=hub)], received_at=at)
+                writer.account(hub, at // hour, Account(received=3, accepted=1, duplicates=1, rejected=1))
+        log.remove({"main": 1}, lambda found: True)
+        found = log.accounts(0, 2)
+        assert found == {0: Account(6, 2, 2, 2, removed=1, stored=1), 1: Account(3, 1, 1, 1, stored=1)}
+        assert (all(account.is_balanced for account in found.values()), log.accounts(1, 1)) == (True, {})
+
+    @pytest.mark.parametrize("account", [Account(received=1), Account(1, accepted=1), Account(stored=1)])
+    def test_an_account_that_does_not_add_up_is_known(self, account):
+        assert not account.is_balanced
 
     def test_it_keeps_rejections(self, log):
         with log.writer() as writer:

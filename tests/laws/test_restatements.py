@@ -12,9 +12,8 @@ from aggregations.buckets import instant_ms
 from aggregations.event import Event
 from aggregations.metrics import METRICS
 from batch.models import Restatement, Run
-from events.log import event_log
 from events.models import Hub
-from tests import caches
+from tests import caches, log
 from tests.laws import events as _profile  # noqa: F401 (it loads the profile)
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, seam
@@ -67,8 +66,7 @@ def test_what_was_told_first_and_the_restatements_are_what_is_told_now(steps, zo
         hub.save()
         first_at, restated, now = None, {}, {}
         for some, kind in steps:
-            with event_log().writer() as writer:
-                writer.append(some, received_at=1)
+            log.append(some)
             seam.run_now(kind)
             first_at = min([event.occurred_at for event in some] + ([] if first_at is None else [first_at]))
             now = told(hub, first_at)

@@ -21,7 +21,7 @@ from batch.view_store import RowsGone
 from events.log import event_log
 from events.models import Chunk, Cut, Hub, Media
 from speed import buffers, consumer
-from tests import caches
+from tests import caches, log
 from tests.simulation.scheduler import Actor, Crash, Scheduler, step
 from views_layer import gather, seam
 from views_layer.models import Seal, ViewRow
@@ -87,8 +87,7 @@ class World:
             for _ in range(self.random.randrange(5)):
                 step("append")
             events = [self._event(number, place) for place in range(self.random.randrange(1, 4))]
-            with event_log().writer() as writer:
-                writer.append(events, received_at=number)
+            log.append(events, received_at=number)
             self.log.append(events)
 
     def _event(self, number: int, place: int) -> Event:

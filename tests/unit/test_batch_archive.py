@@ -13,6 +13,7 @@ from batch import archive
 from batch.models import ArchiveFile
 from events.cuts import cut_position, record_cut
 from events.log import event_log
+from tests import log
 from tests.simulation.world import empty
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -28,12 +29,12 @@ def world(redis_url: str, monkeypatch) -> None:
     monkeypatch.setattr(archive, "EVENTS_AT_ONCE", 4)
     monkeypatch.setattr(archive, "EVENTS_HELD", 12)
     for first in range(0, COUNT, 4):
-        with event_log().writer() as writer:
-            events = [
+        log.append(
+            [
                 Event(HUBS[n % 2], f"e{n}", "view", 1_000 - n // 2, 1, 1, 1, 1, title="x")
                 for n in range(first, first + 4)
             ]
-            writer.append(events, received_at=1)
+        )
     record_cut(1, event_log().head(), timezone.now())
 
 

@@ -10,10 +10,9 @@ from aggregations.event import Event
 from aggregations.rollups import HOUR_MS, declaration_of
 from batch.models import RebuiltWindow, Run
 from batch.run import StoreEmptied, _Work
-from events.log import event_log
 from events.models import Hub
 from speed import consumer
-from tests import caches
+from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, seam
 from views_layer.models import Seal, ViewRow
@@ -35,12 +34,12 @@ def world(redis_url: str, monkeypatch) -> None:
 def append(*hours: int) -> None:
     """One event in each of some hours after FIRST."""
     start = int(FIRST.timestamp() * 1000)
-    with event_log().writer() as writer:
-        events = [
+    log.append(
+        [
             Event(HUB, "e", "view", start + hour * HOUR_MS, start, hour % 50 + 1, hour % 50 + 1, 1, media="m")
             for hour in hours
         ]
-        writer.append(events, received_at=1)
+    )
 
 
 def events(**parameters: str) -> list[int]:

@@ -23,7 +23,7 @@ from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
 from events.models import Cut, Hub
 from speed import buffers, consumer
-from tests import caches
+from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, raw, seam
 from views_layer.models import Seal, ViewRow
@@ -56,9 +56,7 @@ def at(monkeypatch):
 
 
 def append(visitor: int = 1, count: int = 1) -> None:
-    with event_log().writer() as writer:
-        events = [Event(HUB, "e", "view", EVENT_AT, EVENT_AT, visitor, visitor, 1, media="m") for _ in range(count)]
-        writer.append(events, received_at=1)
+    log.append([Event(HUB, "e", "view", EVENT_AT, EVENT_AT, visitor, visitor, 1, media="m") for _ in range(count)])
 
 
 def answered() -> tuple:
@@ -510,8 +508,7 @@ def test_a_publication_that_is_overdue_is_unhealthy() -> None:
 
 def test_a_first_publication_that_never_comes_is_unhealthy() -> None:
     received_at = int(NOW.timestamp() * 1000)
-    with event_log().writer() as writer:
-        writer.append([Event("acme", "e", "view", 1, received_at, 1, 1, 1)], received_at)
+    log.append([Event("acme", "e", "view", 1, received_at, 1, 1, 1)], received_at)
     consumer.apply_new()
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
     assert [seam.status(now)["healthy"] for now in late] == [True, False]
@@ -524,3 +521,12 @@ def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
     assert (status["healthy"], status["applied"]) == (False, {"main": 1})
+
+
+def test_an_event_that_nobody_accounted_for_is_told() -> None:
+    with event_log().writer() as writer:
+        writer.append([Event(HUB, "e", "view", EVENT_AT, EVENT_AT, 1, 1, 1)], received_at=1)
+    seam.run_now(Run.HOURLY)
+    found = Mismatch.objects.values_list("kind", "hour_at", "acknowledged_at")
+    epoch_began = datetime(1970, 1, 1, tzinfo=UTC)
+    assert (list(found), seam.status(timezone.now())["healthy"]) == ([("account", epoch_began, None)], False)
