@@ -185,7 +185,7 @@ def _read(environ: dict) -> bytes:
         content = _read_up_to(stream, MAX_BYTES + 1) if is_chunked else b""
     elif not text.isdecimal():
         raise Refused(400, "invalid_length", f"Content-Length must be a number, not {text!r}.")
-    elif int(text) > MAX_BYTES:
+    elif len(text) > 18 or int(text) > MAX_BYTES:  # Python converts no more than 4,300 digits
         raise _too_large()
     else:
         content = _read_up_to(stream, int(text))

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from batch.engine import engine
 from batch.view_store import view_store
 from events.log import event_log
+from statsproject.environment import readable_by_others
 
 STORES: tuple[tuple[str, Callable[[], object]], ...] = (
     ("EVENT_LOG", event_log),
@@ -26,3 +28,12 @@ def check_backends(**_: object) -> list[CheckMessage]:
             hint = f"Mend BACKEND and OPTIONS of {name} in the settings; the backends are named by dotted path."
             errors.append(Error(f"{name} is wrong: {error}", hint=hint, id="affluence.E001"))
     return errors
+
+
+@register()
+def check_secrets(**_: object) -> list[CheckMessage]:
+    """W001: a secret that others on this machine may read."""
+    return [
+        Warning(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}", id="affluence.W001")
+        for path in readable_by_others(settings.DATA_DIR)
+    ]

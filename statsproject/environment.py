@@ -1,8 +1,10 @@
 """Settings read from the environment. A value that cannot be used is an error at start."""
 
+import contextlib
 import hashlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -38,18 +40,40 @@ def env_int(name: str, default: int, at_least: int = 0) -> int:
 
 
 def secret_of(data_dir: Path, name: str) -> str:
-    """The secret `name`: from the environment, else from DATA_DIR (made at first start, mode 600)."""
+    """The secret `name`: from the environment, else from DATA_DIR (made at first start, mode 600).
+
+    Every process of a first start gets the same one: the file is there whole or not at all. Raises
+    ImproperlyConfigured where it is empty, as after a restore that failed.
+    """
     if value := os.environ.get(name):
         return value
     path = data_dir / "secrets" / name.lower()
+    if not path.exists():
+        _make_secret(path)
+    value = path.read_text().strip()
+    if not value:
+        raise ImproperlyConfigured(f"{path} is empty; restore it from a backup, or remove it for a new {name}.")
+    return value
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret, unless another process is first."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 600
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    return path.read_text().strip()
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+
+
+def readable_by_others(data_dir: Path) -> list[Path]:
+    """The secrets of DATA_DIR that others than their owner may read or write, by name."""
+    return sorted(path for path in (data_dir / "secrets").glob("*") if path.stat().st_mode & 0o077)
 
 
 LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes (macOS: 103), the last one a zero
