@@ -260,7 +260,6 @@ class Account(models.Model):
     accepted + duplicates + rejected. `removed` are those of the accepted that were erased, or kept long enough, since.
     """
 
-    pk = models.CompositePrimaryKey("hour", "hub")
     hour = models.BigIntegerField()
     hub = models.CharField(max_length=64, blank=True)
     received = models.BigIntegerField(default=0)
@@ -271,6 +270,7 @@ class Account(models.Model):
 
     class Meta:
         ordering = ["-hour", "hub"]
+        constraints = [models.UniqueConstraint(fields=["hour", "hub"], name="one_account_per_hour_and_hub")]
 
     def __str__(self) -> str:
         return f"{self.hub or 'no known hub'} at {self.hour_at:%Y-%m-%d %H:00}"

@@ -17,12 +17,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Account",
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "hour", "hub", blank=True, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("hour", models.BigIntegerField()),
                 ("hub", models.CharField(blank=True, max_length=64)),
                 ("received", models.BigIntegerField(default=0)),
@@ -38,6 +33,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="chunk",
             index=models.Index(fields=["received_at"], name="chunks_by_time"),
+        ),
+        migrations.AddConstraint(
+            model_name="account",
+            constraint=models.UniqueConstraint(fields=("hour", "hub"), name="one_account_per_hour_and_hub"),
         ),
         migrations.RunSQL(ACCOUNT_OF_CHUNKS, migrations.RunSQL.noop, hints={"model_name": "account"}),
     ]
