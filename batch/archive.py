@@ -186,9 +186,14 @@ def clean_up(epoch: int) -> int:
     return len(retired)
 
 
+def lost(epoch: int) -> bool:
+    """True where a file that readers of `epoch` see is not there."""
+    return not all(Path(path).exists() for path in paths(visible(epoch)))
+
+
 def restore(log: EventLog, epoch: int) -> int:
     """Write the archive up to `epoch` again from the log where a file is missing; returns the number of files written."""
-    if all(Path(path).exists() for path in paths(visible(epoch))):
+    if not lost(epoch):
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
     cuts = cut_positions(epoch)
@@ -196,10 +201,10 @@ def restore(log: EventLog, epoch: int) -> int:
         file for number in range(1, len(cuts)) for file in _write_range(log, number, cuts[number - 1], cuts[number])
     ]
     with transaction.atomic():
-        lost = [path for path in paths(ArchiveFile.objects.all()) if path not in set(paths(written))]
+        gone = [path for path in paths(ArchiveFile.objects.all()) if path not in set(paths(written))]
         ArchiveFile.objects.all().delete()
         ArchiveFile.objects.bulk_create(written)
-    for path in lost:
+    for path in gone:
         Path(path).unlink(missing_ok=True)
     return len(written)
 

@@ -34,7 +34,7 @@ from django.utils import timezone
 
 from aggregations.cells import Cells, DamagedCells, decode
 from aggregations.rollups import Rollup
-from batch import ledger
+from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
 from batch.view_store import RowsGone, view_store
@@ -249,7 +249,7 @@ def reconcile(now: datetime) -> Run | None:
     """Do what is due: finish an epoch that waits; else swap and run where a full hour has passed since the last cut.
 
     A missed tick costs seconds and a doubled one nothing. The first run after 00:00 GMT is the daily one. A view store
-    that lost its rows, or is of another declaration, is rebuilt.
+    that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again.
     """
     log = event_log()
     waiting = _frozen(log)
@@ -258,6 +258,8 @@ def reconcile(now: datetime) -> Run | None:
     published = published_cut()
     if published and not view_store().is_sealed(published.epoch):
         return run_now(Run.REBUILD)
+    if published and archive.lost(published.epoch):
+        return run_now(Run.DAILY)
     if not hour_is_due(published.cut_at if published else None, now):
         return None
     return _run(swap(log, now).epoch, kind_due(now), silent)
@@ -270,7 +272,12 @@ def hour_is_due(last_cut_at: datetime | None, now: datetime) -> bool:
     """
     if last_cut_at is None or last_cut_at > now + AHEAD:
         return True
-    return last_cut_at < now.replace(minute=0, second=0, microsecond=0)
+    return last_cut_at < _full_hour(now)
+
+
+def _full_hour(at: datetime) -> datetime:
+    """The full hour at or before a time."""
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def kind_due(now: datetime) -> str:
@@ -313,5 +320,5 @@ def status(now: datetime) -> dict[str, Any]:
             "rejected": sum(account.rejected for account in day),
             "balanced": is_balanced,
         },
-        "healthy": state is not None and is_balanced and not mismatches and not hour_is_due(began_at, now - OVERDUE),
+        "healthy": state is not None and is_balanced and not mismatches and began_at >= _full_hour(now - OVERDUE),
     }

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.http import QueryDict
+from django.test import Client
 from django.utils import timezone
 
 from aggregations.cells import decode
@@ -21,7 +23,7 @@ from batch.run import StoreEmptied, _Work
 from batch.view_store import RowsGone, view_store
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
-from events.models import Cut, Hub
+from events.models import ApiKey, Cut, Hub
 from speed import buffers, consumer
 from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
@@ -530,3 +532,18 @@ def test_an_event_that_nobody_accounted_for_is_told() -> None:
     found = Mismatch.objects.values_list("kind", "hour_at", "acknowledged_at")
     epoch_began = datetime(1970, 1, 1, tzinfo=UTC)
     assert (list(found), seam.status(timezone.now())["healthy"]) == ([("account", epoch_began, None)], False)
+
+
+def test_a_lost_file_of_the_archive_is_written_again() -> None:
+    append(1)
+    seam.run_now(Run.HOURLY)
+    asked = {"metrics": "events", "by": "media,country", "period": "all"}
+    for path in archive.paths(archive.visible(1)):
+        Path(path).unlink()
+    key = ApiKey.issue(Hub.objects.get(slug=HUB), ApiKey.READ)
+    ask_api = partial(Client().get, f"/api/hubs/{HUB}/stats", asked, headers={"Authorization": f"Bearer {key}"})
+    missing = ask_api()
+    seam.reconcile(timezone.now())
+    found = ask_api()
+    assert (missing.status_code, missing["Retry-After"], missing.json()["error"]["code"]) == (503, "15", "not_ready")
+    assert (found.status_code, found.json()["totals"], archive.lost(2)) == (200, {"events": 1}, False)

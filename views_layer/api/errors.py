@@ -7,7 +7,10 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from batch.view_store import RowsGone
 from views_layer.question import QueryError
+
+RETRY_AFTER_S = "15"
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +21,11 @@ def answer_error(error: Exception, context: dict) -> Response | None:
         return _response(400, error.code, error.detail, error.field)
     if isinstance(error, Http404):
         return _response(404, "not_found", str(error) or "There is nothing here.", None)
+    if isinstance(error, RowsGone):
+        logger.warning("A question found rows or raw events missing: %s", error)
+        missing = _response(503, "not_ready", "Rows or raw events are being computed again; ask again soon.", None)
+        missing["Retry-After"] = RETRY_AFTER_S
+        return missing
     response = exception_handler(error, context)
     if response is not None and isinstance(error, APIException):
         code = error.get_codes()
