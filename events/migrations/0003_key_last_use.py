@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('events', '0002_cut_published_at'),
+        ("events", "0002_cut_published_at"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='apikey',
-            name='last_used_at',
-            field=models.DateTimeField(editable=False, help_text='To within five minutes.', null=True),
+            model_name="apikey",
+            name="last_used_at",
+            field=models.DateTimeField(editable=False, help_text="To within five minutes.", null=True),
         ),
     ]
