@@ -3,6 +3,7 @@
 import ipaddress
 from typing import Any
 
+from axes.backends import AxesStandaloneBackend
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,6 +11,14 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.crypto import salted_hmac
 
 from events.collector import address_of
+
+
+class Throttle(AxesStandaloneBackend):
+    """Refuses a login that is locked. Without a request, as in a command, there is no network and no throttle."""
+
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
+        if request is not None:
+            super().authenticate(request, **credentials)
 
 
 def hashed_address(request: HttpRequest) -> str:

@@ -4,7 +4,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,7 +17,7 @@ from views_layer.api.access import AUTHENTICATION, hub_for
 from views_layer.api.tables import csv_of
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.period import PERIODS
-from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryError, read_range
+from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range
 
 MEDIA_AT_MOST = 1_000
 
@@ -26,6 +26,11 @@ def _parameter(
     name: str, description: str, choices: tuple[str, ...] | None = None, required: bool = False
 ) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, description=description, enum=choices, required=required)
+
+
+def _limit(at_most: int) -> OpenApiParameter:
+    kind = {"type": "integer", "minimum": 1, "maximum": at_most}
+    return OpenApiParameter("limit", kind, description=f"Rows of a page, 1 to {at_most}.")
 
 
 STATS_PARAMETERS = [
@@ -39,10 +44,34 @@ STATS_PARAMETERS = [
     _parameter("robots", "Robots left out, counted too, or alone.", ROBOTS),
     _parameter("compare", "An earlier range beside each row.", COMPARISONS),
     _parameter("order", "Metric, dimension or time; - for descending."),
-    _parameter("limit", "Rows of a page, 1 to 10000."),
+    _limit(LIMIT),
     _parameter("cursor", "meta.next_cursor of the page before."),
     _parameter("format", "json or csv.", FORMATS),
 ]
+
+
+_error = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "detail", "field"],
+            "properties": {
+                "code": {"type": "string"},
+                "detail": {"type": "string"},
+                "field": {"type": "string", "nullable": True},
+            },
+        }
+    },
+}
+ERRORS = {
+    400: OpenApiResponse(_error, "The question cannot be answered; `field` names the parameter."),
+    401: OpenApiResponse(_error, "Nobody asks, or an unknown or revoked key."),
+    403: OpenApiResponse(_error, "A key of another scope than read."),
+    404: OpenApiResponse(_error, "There is no such hub, or it is another's."),
+}
+ANSWERS = {200: OpenApiTypes.OBJECT, **ERRORS}
 
 
 class HubView(APIView):
@@ -58,7 +87,10 @@ class HubView(APIView):
 class StatsView(HubView):
     """Statistics of a hub."""
 
-    @extend_schema(parameters=STATS_PARAMETERS, responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        parameters=STATS_PARAMETERS,
+        responses={(200, "application/json"): OpenApiTypes.OBJECT, (200, "text/csv"): OpenApiTypes.STR, **ERRORS},
+    )
     def get(self, request: Request, hub: str) -> HttpResponse:
         found = hub_for(request, hub)
         form = request.query_params.get("format", "json")
@@ -77,7 +109,7 @@ class StatsView(HubView):
 class LiveView(HubView):
     """The last thirty minutes of a hub."""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
         return Response(live(hub_for(request, hub), timezone.now()))
 
@@ -88,10 +120,10 @@ class MediaView(HubView):
     @extend_schema(
         parameters=[
             _parameter("search", "Part of a title or a key."),
-            _parameter("limit", "1 to 1000."),
+            _limit(MEDIA_AT_MOST),
             _parameter("cursor", ""),
         ],
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWERS,
     )
     def get(self, request: Request, hub: str) -> Response:
         media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
@@ -120,7 +152,7 @@ class MediaView(HubView):
 class RestatementsView(HubView):
     """Closed numbers of a hub that changed."""
 
-    @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=OpenApiTypes.OBJECT)
+    @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
         found = hub_for(request, hub)
         start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
