@@ -2,13 +2,13 @@
 // It is served without comments and indentation (events/tracker/script.py), so a statement never relies on either.
 (() => {
   "use strict";
-  const script = document.currentScript || document.querySelector("script[data-hub]");
+  const script = document.currentScript;
   const data = script.dataset;
   const api = data.api || new URL("/api/events", script.src).href;
   const stub = window.affluence || {};
   if (stub.view && !stub.q) return; // the script is on the page twice
 
-  const off = navigator.globalPrivacyControl || navigator.doNotTrack == 1 || window.doNotTrack == 1;
+  const off = navigator.globalPrivacyControl || navigator.doNotTrack == 1;
   const SECOND = 1000;
   const MINUTE = 60 * SECOND;
   const HOUR = 60 * MINUTE;
@@ -42,6 +42,8 @@
     }
   }
 
+  const timeOf = (ms) => ms.toString(16).padStart(12, "0");
+
   function drop(key) {
     delete memory[key];
     delete local[key];
@@ -71,14 +73,15 @@
   const sending = new Set();
   let most = 100;
   let failures = 0;
+  let isLeft = false; // then a request that breaks off says nothing of the network
   let timer;
 
   function queued() {
-    const keys = [...new Set([...Object.keys(memory), ...Object.keys(local)])].filter((key) => key.startsWith(QUEUE)).sort();
-    const isStale = (key, index) =>
-      index < keys.length - 500 || parseInt(key.slice(QUEUE.length, QUEUE.length + 12), 16) < Date.now() - 48 * HOUR;
+    const oldest = QUEUE + timeOf(Date.now() - 48 * HOUR);
+    const keys = Object.keys({ ...memory, ...local }).filter((key) => key.startsWith(QUEUE)).sort();
+    const isStale = (key, index) => key < oldest || index < keys.length - 500;
     keys.filter(isStale).forEach(drop);
-    return keys.filter((key) => key in memory || key in local).filter((key) => !sending.has(key));
+    return keys.filter((key, index) => !isStale(key, index) && !sending.has(key));
   }
 
   // The oldest events that fit in a request that may outlive the page (64 kB, at most 3 bytes a character), at least one.
@@ -103,7 +106,7 @@
 
   async function post() {
     const [keys, body] = batch();
-    if (!keys.length) return;
+    if (!keys.length) return pause() && later(pause());
     let status, wait;
     keys.forEach((key) => sending.add(key));
     try {
@@ -130,14 +133,17 @@
     } else if (status == 400 || status == 413) {
       if (keys.length > 1) most = keys.length >> 1;
       else keys.forEach(drop);
-    } else {
+    } else if (!isLeft) {
       const longer = Math.max(Math.min(wait * SECOND || 0, HOUR / 2), Math.min(2 ** failures++ * SECOND, 5 * MINUTE));
-      keep(PAUSE, Math.ceil(Date.now() + longer * (1 + Math.random() / 2)));
+      keep(PAUSE, Date.now() + longer * (1 + Math.random() / 2));
     }
   }
 
-  // One tab at a time, where the browser can tell.
-  const flush = () => (navigator.locks ? navigator.locks.request(QUEUE, post) : post());
+  // One tab at a time, where the browser can tell. The next one waits: what a tab drops is seen by others a little later.
+  const flush = () =>
+    navigator.locks
+      ? navigator.locks.request(QUEUE, { ifAvailable: true }, (lock) => (lock ? post() : later(SECOND)))
+      : post();
 
   function beacon() {
     const [keys, body] = batch();
@@ -152,13 +158,12 @@
 
   function send(action, fields) {
     if (off) return;
-    const now = Date.now();
-    stamp = Math.max(now, stamp + 1);
+    stamp = Math.max(Date.now(), stamp + 1);
     const event = {
-      id: stamp.toString(16).padStart(12, "0") + random(20),
+      id: timeOf(stamp) + random(20),
       hub: data.hub,
       action,
-      occurred_at: new Date(now).toISOString(),
+      occurred_at: new Date().toISOString(),
       visitor: kept(VISITOR),
       media,
       page,
@@ -169,11 +174,11 @@
       if (event[name] == null || event[name] === "") delete event[name];
       else if (!/page|duration|properties/.test(name))
         event[name] = String(event[name])
-          .slice(0, /media|title|target|previous|referrer/.test(name) ? 2000 : 128)
+          .slice(0, /^media|title|target|previous|referrer/.test(name) ? 2000 : 128)
           .replace(/[\p{Cc}\p{Cs}]/gu, " ");
     }
     keep(QUEUE + event.id, JSON.stringify(event));
-    visit.at = now;
+    visit.at = Date.parse(event.occurred_at);
     keep(VISIT, JSON.stringify(visit), session);
     sentAt = performance.now();
     later(SECOND);
@@ -187,11 +192,15 @@
   let spent = 0;
   let input = 0;
   let last = 0;
+  let activeAt = 0;
 
   function tick() {
     const now = performance.now();
     const until = Math.min(now, last + 2 * SECOND, input + 30 * SECOND);
-    if (isActive) spent += Math.max(0, until - last);
+    if (isActive && until > last) {
+      spent += until - last;
+      activeAt = until;
+    }
     last = now;
     isActive = viewed && document.visibilityState != "hidden" && (document.hasFocus() || top != self);
     if (!page && spent >= (isTold ? MINUTE : 15 * SECOND)) report();
@@ -200,23 +209,25 @@
 
   function touch() {
     tick();
-    input = last;
+    input = activeAt = last;
   }
 
   let viewed; // what `view` was last given
 
+  // A `read` happened when its time ended, however late that is told: an idle tab that is closed an hour later is no new visit.
   // One `read` for each page turned to, with its time; more time of the same page, or without a page, from one second on.
   function report() {
     const ms = Math.min(Math.floor(spent), HOUR);
     if (ms < SECOND && (isTold || !page)) return;
-    send("read", { duration_ms: ms });
+    send("read", { duration_ms: ms, occurred_at: new Date(Date.now() + activeAt - last).toISOString() });
     spent -= ms;
     isTold = true;
   }
 
   function turn(to) {
-    touch();
+    tick();
     report();
+    touch();
     page = to;
     isTold = false;
   }
@@ -303,8 +314,10 @@
       tick();
       report();
       beacon();
+      isLeft = true;
     });
     listen("pageshow", ({ persisted }) => {
+      isLeft = false;
       sending.clear();
       if (persisted && viewed) tracker.view(...viewed);
     });
