@@ -114,7 +114,6 @@
         method: "POST",
         body,
         keepalive: body.length < 21000,
-        credentials: "omit",
         signal: AbortSignal.timeout && AbortSignal.timeout(30 * SECOND),
       });
       status = answer.status;
@@ -246,7 +245,8 @@
       touch();
     },
     page(number) {
-      if (viewed && number >= 1 && number != page) turn(Math.floor(number));
+      number = Math.floor(number);
+      if (viewed && number >= 1 && number != page) turn(number);
     },
     share(network, url) {
       if (!off) token = random(12);
@@ -287,19 +287,19 @@
     };
 
   const listen = (types, run) =>
-    types.split(" ").forEach((type) => addEventListener(type, guard(run), { capture: true, passive: true }));
+    types.split(" ").forEach((type) => addEventListener(type, guard(run), true));
 
   function watch({ type, target }) {
     const name = (target.dataset || {}).affluenceMedia;
     if (!name) return;
-    if (name != media) tracker.view(name, { kind: "video", title: target.title });
+    if (name != media) tracker.view(name, { kind: "video" });
     if (type == "play" && !isPlayed) tracker.play();
     isPlayed = true;
     touch();
     tracker.page(target.currentTime / 30 + 1);
   }
 
-  if (off) [...Object.keys(local)].filter((key) => key.startsWith("affluence-")).forEach(drop);
+  if (off) Object.keys(local).filter((key) => key.startsWith("affluence-")).forEach(drop);
   else {
     listen("pointerdown pointermove keydown wheel scroll focus", touch);
     listen("blur", tick);

@@ -1,10 +1,10 @@
 """The tracker in a real browser, on a website of another origin, against a running collector."""
 
+import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,7 +88,7 @@ class World:
         def is_there() -> bool:
             if time.monotonic() > began + 0.5:
                 for context in self.contexts:
-                    context.clock.run_for(50)
+                    context.clock.run_for(200)
             return len(logged()) >= count
 
         until(is_there, PATIENCE_S)
@@ -100,7 +100,9 @@ class World:
         """The rows of an answer about today and yesterday."""
         consumer.apply_new()
         client = Client(headers={"Authorization": f"Bearer {ApiKey.issue(self.hub, ApiKey.READ)}"})
-        answer = client.get(f"/api/hubs/acme/stats?{query}&period=7d&order=-{query.split('=')[1].split(',')[0].split('&')[0]}")
+        answer = client.get(
+            f"/api/hubs/acme/stats?{query}&period=7d&order=-{query.split('=')[1].split(',')[0].split('&')[0]}"
+        )
         assert answer.status_code == 200, answer.content
         return answer.json()["results"]
 
@@ -335,7 +337,7 @@ def test_a_dead_network_is_tried_again_more_and_more_slowly(world: World) -> Non
     for _ in range(40):
         pass_(page, 1)
         page.evaluate("fetch('/plain')")
-    seconds = [round((after - before) / 1000) for before, after in zip(tries, tries[1:], strict=False)]
+    seconds = [round((after - before) / 1000) for before, after in itertools.pairwise(tries)]
     assert seconds[1:] == [2, 4, 8, 16]
     page.unroute("**/api/events")
     page.evaluate("dispatchEvent(new Event('online'))")
@@ -571,7 +573,8 @@ def test_it_keeps_nothing_where_it_may_not(world: World) -> None:
     [
         "for (const name of ['localStorage', 'sessionStorage'])"
         " Object.defineProperty(window, name, {get() { throw new DOMException('no', 'SecurityError') }})",
-        "for (let size = 5e6; size >= 1; size = size / 2 | 0) try { for (let n = 0; ; n++) localStorage[size + '-' + n] = 'x'.repeat(size) }"
+        "for (let size = 5e6; size >= 1; size = size / 2 | 0) try { for (let n = 0; ; n++) localStorage[size + '-' + n] ="
+        " 'x'.repeat(size) }"
         " catch (error) {}",
         "delete Navigator.prototype.locks; delete AbortSignal.timeout",
     ],
@@ -604,3 +607,45 @@ def test_it_never_throws_into_the_page(world: World) -> None:
     found = world.sent(3, "action", "media")
     assert (found, faults) == ([("view", "Symbol()"), ("share", "Symbol()"), ("view", None)], [])
     assert page.evaluate("Object.keys(window).filter(name => /affluence/i.test(name))") == ["affluence"]
+
+
+def test_a_video_reads_itself(world: World) -> None:
+    page = world.open()
+    page.evaluate(
+        """() => {
+            const video = document.body.appendChild(document.createElement('video'));
+            video.dataset.affluenceMedia = 'clip-1';
+            Object.defineProperty(video, 'currentTime', {get: () => window.at, configurable: true});
+            window.at = 0;
+            video.dispatchEvent(new Event('play'));
+        }"""
+    )
+    for second in range(1, 65):
+        pass_(page, 1)
+        page.evaluate(
+            "at => { window.at = at; document.querySelector('video').dispatchEvent(new Event('timeupdate')) }", second
+        )
+    page.evaluate("document.querySelector('video').dispatchEvent(new Event('play'))")
+    pass_(page, 300)
+    page.evaluate(HIDE, True)
+    assert world.sent(5, "action", "media", "media_kind", "page", "duration_ms") == [
+        ("view", "clip-1", "video", None, 0),
+        ("play", "clip-1", None, None, 0),
+        ("read", "clip-1", None, 1, 30_000),
+        ("read", "clip-1", None, 2, 30_000),
+        ("read", "clip-1", None, 3, 34_000),
+    ]
+
+
+def test_a_page_that_comes_back_from_the_cache_is_a_view(world: World) -> None:
+    page = world.open()
+    call(page, "view('cat-1', {title: 'Spring'})", "page(4)")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    world.sent(2, "action")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    pass_(page, 1)
+    assert world.sent(3, "action", "page", "title") == [
+        ("view", None, "Spring"),
+        ("read", 4, None),
+        ("view", None, "Spring"),
+    ]
