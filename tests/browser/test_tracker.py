@@ -116,6 +116,11 @@ def pass_(page: Page, seconds: float) -> None:
     page.clock.run_for(int(seconds * 1000))
 
 
+def settle(page: Page) -> None:
+    """Wait until all is answered: a request in flight would be given up where half a minute passes in no time."""
+    page.wait_for_function("!Object.keys(localStorage).some(key => key.includes('queue'))", polling=20)
+
+
 def call(page: Page, *calls: str) -> Any:
     """Call functions of the tracker; the answer is that of the last."""
     return page.evaluate("; ".join(f"affluence.{each}" for each in calls))
@@ -287,6 +292,7 @@ def test_a_long_page_keeps_the_visit_alive(world: World) -> None:
     call(page, "view('cat-1')", "page(1)")
     for _ in range(30):
         pass_(page, 20)
+        settle(page)
         page.keyboard.press("Shift")
     call(page, "page(2)")
     pass_(page, 1)
@@ -390,7 +396,7 @@ def test_a_bad_event_never_blocks_the_others(world: World) -> None:
     call(page, "view('cat-1')", "view('poison')", "view('cat-2')", "view('cat-3')", "event('No such action')")
     pass_(page, 1)
     until(lambda: pass_(page, 0.1) or len(logged()) == 3, PATIENCE_S)
-    page.wait_for_function("!Object.keys(localStorage).some(key => key.includes('queue'))", polling=50)
+    settle(page)
     assert world.sent(3, "media") == [("cat-1",), ("cat-2",), ("cat-3",)]
 
 
@@ -509,6 +515,8 @@ def test_a_new_visit_forgets_the_way_of_the_last(world: World) -> None:
     call(page, "view('cat-1')")
     pass_(page, 1)
     world.sent(1, "via")
+    pass_(page, 16)
+    settle(page)
     pass_(page, 31 * 60)
     page.goto(world.site + "/next")
     pass_(page, 0.1)
