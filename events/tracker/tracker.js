@@ -4,7 +4,7 @@
   "use strict";
   const script = document.currentScript;
   const data = script.dataset;
-  const api = data.api || new URL("/api/events", script.src).href;
+  const api = data.api || new URL("/api/events", script.src);
   const stub = window.affluence || {};
   if (stub.view && !stub.q) return; // the script is on the page twice
 
@@ -138,10 +138,10 @@
     }
   }
 
-  // One tab at a time, where the browser can tell. The next one waits: what a tab drops is seen by others a little later.
+  // One tab at a time, where the browser can tell (a sandboxed frame may not ask). The next one waits: what a tab drops is seen by others a little later.
   const flush = () =>
     navigator.locks
-      ? navigator.locks.request(QUEUE, { ifAvailable: true }, (lock) => (lock ? post() : later(SECOND)))
+      ? navigator.locks.request(QUEUE, { ifAvailable: true }, (lock) => (lock ? post() : later(SECOND))).catch(post)
       : post();
 
   function beacon() {
@@ -201,7 +201,7 @@
       activeAt = until;
     }
     last = now;
-    isActive = viewed && document.visibilityState != "hidden" && (document.hasFocus() || top != self);
+    isActive = viewed && !document.hidden && (document.hasFocus() || top != self);
     if (!page && spent >= (isTold ? MINUTE : 15 * SECOND)) report();
     if (isActive && now < input + 30 * SECOND && now > sentAt + 4 * MINUTE) send("read", { page: null, duration_ms: 0 });
   }
@@ -299,13 +299,15 @@
     tracker.page(target.currentTime / 30 + 1);
   }
 
-  if (off) Object.keys(local).filter((key) => key.startsWith("affluence-")).forEach(drop);
-  else {
+  if (off) {
+    Object.keys(local).filter((key) => key.startsWith("affluence-")).forEach(drop);
+    delete session[VISIT];
+  } else {
     listen("pointerdown pointermove keydown wheel scroll focus", touch);
     listen("blur", tick);
     listen("play timeupdate", watch);
     listen("visibilitychange", () => {
-      if (document.visibilityState != "hidden") return touch();
+      if (!document.hidden) return touch();
       tick();
       report();
       post();

@@ -38,6 +38,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 PATIENCE_S = 10
 HIDE = """hidden => {
     Object.defineProperty(document, 'visibilityState', {get: () => hidden ? 'hidden' : 'visible', configurable: true});
+    Object.defineProperty(document, 'hidden', {get: () => hidden, configurable: true});
     document.dispatchEvent(new Event('visibilitychange', {bubbles: true}));
 }"""
 
@@ -418,7 +419,7 @@ def test_an_answer_that_is_lost_counts_once(world: World) -> None:
 )
 def test_a_reader_who_says_no_is_left_alone(world: World, signal: str) -> None:
     page = world.open(prepare=f"Object.defineProperty(Navigator.prototype, '{signal}")
-    page.evaluate("localStorage['affluence-visitor'] = 'known'")
+    page.evaluate("localStorage['affluence-visitor'] = 'known'; sessionStorage['affluence-visit'] = '{}'")
     page.reload()
     call(page, "view('cat-1')", "page(2)", "download()", "consent(true)")
     shared = call(page, "share('linkedin')")
@@ -585,8 +586,9 @@ def test_it_keeps_nothing_where_it_may_not(world: World) -> None:
         " 'x'.repeat(size) }"
         " catch (error) {}",
         "delete Navigator.prototype.locks; delete AbortSignal.timeout",
+        "LockManager.prototype.request = () => Promise.reject(new DOMException('no', 'SecurityError'))",
     ],
-    ids=["forbidden storage", "full storage", "an old browser"],
+    ids=["forbidden storage", "full storage", "an old browser", "a sandboxed frame"],
 )
 def test_it_works_in_browsers_that_lack_something(world: World, broken: str) -> None:
     page = world.open(prepare=broken)
