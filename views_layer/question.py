@@ -30,6 +30,10 @@ UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
 """A + that was not escaped in a URL arrives as a space."""
 LIMIT = 10_000
 BUCKETS_AT_MOST = 100_000
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+"""The years that from and to may lie in: there are no events before."""
+FIRST_MS = instant_ms(datetime(2, 1, 1, tzinfo=UTC))
+"""How far back a comparison may begin: in a whole year of the calendar, also in local time."""
 NAMED = (
     "metrics", "period", "from", "to", "timezone", "interval", "by", "robots", "compare", "order", "limit", "cursor",
     "format",
@@ -70,10 +74,34 @@ class Question:
         """The question of the range that this one is compared with."""
         assert self.start is not None
         if self.compare == "previous":
+            self._refuse_before_the_first_year(self.start)
             return replace(self, start=self.start - (self.end - self.start), end=self.start, compare=None)
         start = instant_ms(year_before(moment_of(self.start), self.zone))
         end = instant_ms(end_a_year_before(moment_of(self.end), self.zone))
         return replace(self, start=start, end=end, compare=None)
+
+    def _refuse_before_the_first_year(self, start: int) -> None:
+        latest = start + start - FIRST_MS
+        if self.end > latest:
+            raise QueryError(
+                "invalid_compare",
+                "compare 'previous' of this range would begin before the first year of the calendar; use a to up to"
+                f" {moment_of(latest).astimezone(self.zone).date()}, or compare 'year'.",
+                "compare",
+            )
+
+    def refuse_many_buckets(self) -> None:
+        """Raises QueryError where the interval makes more than BUCKETS_AT_MOST rows; for a question whose start is known."""
+        assert self.start is not None
+        counts = {name: (self.end - self.start) // (HOUR_MS * hours) for name, hours in INTERVAL_HOURS.items()}
+        if self.interval and counts[self.interval] > BUCKETS_AT_MOST:
+            fitting = [name for name, count in counts.items() if count <= BUCKETS_AT_MOST]
+            raise QueryError(
+                "invalid_interval",
+                f"interval {self.interval!r} over this range has about {counts[self.interval]} rows, more"
+                f" than {BUCKETS_AT_MOST}; use {' or '.join(fitting)}, or a shorter range.",
+                "interval",
+            )
 
 
 def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Question:
@@ -91,13 +119,6 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
             "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
         )
     interval = _one_of(parameters, "interval", INTERVALS)
-    if interval and start is not None and (end - start) // (HOUR_MS * INTERVAL_HOURS[interval]) > BUCKETS_AT_MOST:
-        raise QueryError(
-            "invalid_interval",
-            f"interval {interval} over this range has more than {BUCKETS_AT_MOST} rows; ask a longer interval"
-            f" ({', '.join(INTERVALS)}) or a shorter range.",
-            "interval",
-        )
     return Question(
         metrics=tuple(metrics),
         start=start,
@@ -160,10 +181,10 @@ def _range(parameters: QueryDict, zone: ZoneInfo, now: datetime, default: str = 
                 "invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period"
             )
         return period_of(period, zone, now)
-    if not first:
-        raise QueryError("missing_from", "to needs a from.", "from")
+    if first is None:
+        raise QueryError("missing_from", f"to {last!r} needs a from, such as {now.astimezone(zone).date()}.", "from")
     start = _instant("from", first, zone)
-    end = _instant("to", last, zone) if last else instant_ms(now)
+    end = instant_ms(now) if last is None else _instant("to", last, zone)
     if end <= start:
         raise QueryError(
             "invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to"
@@ -188,9 +209,9 @@ def _instant(name: str, text: str, zone: ZoneInfo) -> int:
 
 
 def _refuse_far(name: str, text: str, year: int) -> None:
-    if not 1970 <= year <= 9000:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
         raise QueryError(
-            f"invalid_{name}", f"{name} {text!r} lies outside the years 1970 to 9000, which have events.", name
+            f"invalid_{name}", f"{name} {text!r} lies outside the years {FIRST_YEAR} to {LAST_YEAR}.", name
         )
 
 
