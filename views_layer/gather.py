@@ -16,7 +16,7 @@ from aggregations.columns import Key, Value
 from aggregations.measures import INT64_MAX, INT64_MIN, Measure
 from aggregations.metrics import measures_for
 from aggregations.rollups import HOUR_MS, Rollup, rollup_for, rollup_named
-from batch.cover import Hours, cover
+from batch.cover import Hours, cover, joined
 from batch.view_store import view_store
 from events.models import Hub
 from views_layer import raw
@@ -128,7 +128,8 @@ class _Reader:
     def _resolved(
         self, ranges: list[tuple[int, Hours]], cut_hours: list[int]
     ) -> tuple[list[tuple[int, Hours]], list[tuple[int, int]]]:
-        """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others."""
+        """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others, joined:
+        each is a condition of one question to the engine."""
         if not cut_hours:
             return ranges, []
         ranges, spans = list(ranges), []
@@ -143,7 +144,7 @@ class _Reader:
                     ranges.append((bucket, (hour, hour + 1)))
             else:
                 spans.append((max(hour * HOUR_MS, self._start), min((hour + 1) * HOUR_MS, self._end)))
-        return ranges, [span for span in spans if span[0] < span[1]]
+        return ranges, joined(spans)
 
     def _bucket_at(self, at: int) -> int | None:
         if not self._start <= at < self._end:
