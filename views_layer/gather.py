@@ -6,6 +6,7 @@ the last event of the hub in it show that all its events lie on one side; else i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -36,6 +37,7 @@ GRAINS = {
 }
 UNITS_MS = (HOUR_MS, 900_000, 60_000, 1_000)
 
+_NAMED = attrgetter("grain", "start", "version", "reference")
 _merged_rows = MergedRows()
 
 
@@ -172,10 +174,10 @@ class _Reader:
             view_store(), self._hub.slug, self._rollup.name, hours, self._moment.epoch, self._hub.zone, self._grains()
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
-        key = (
-            self._hub.slug, self._rollup.name, tuple(addresses), tuple(buckets), question.by, repr(question.filters),
-            question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
-        )  # fmt: skip
+        key = repr((
+            self._hub.slug, self._rollup.name, [*map(_NAMED, addresses)], buckets, question.by, question.filters,
+            question.robots, [measure.name for measure in self._measures], str(question.zone),
+        ))  # fmt: skip
 
         def merged() -> Cells:
             payloads = view_store().fetch(addresses)

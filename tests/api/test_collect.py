@@ -186,6 +186,12 @@ def test_it_refuses_keys_that_cannot_send(post, hub):
     assert post(event(), HTTP_AUTHORIZATION="Basic YTpi")[0] == 401
 
 
+def test_it_remembers_no_key(collector):
+    key = "k" * 60_000
+    request(collector, b"{}", **bearer(key))
+    assert [len(name) for name in collector._grant_of._answers] == [64]
+
+
 def test_it_lets_an_ingest_key_send_for_its_hub_alone(post, hub):
     Hub.objects.create(slug="other")
     key = ApiKey.issue(hub, ApiKey.INGEST)
