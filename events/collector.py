@@ -85,13 +85,13 @@ class Collector:
         if method != "POST":
             headers.append(("Allow", "POST, OPTIONS"))
             raise Refused(405, "method_not_allowed", f"{method} is not allowed here; use POST.")
-        caller = self._caller(environ)
+        caller = self._caller(environ, headers)
         content = read_body(environ)
         batch, rejected = _batch(content, caller, int(time.time() * 1000))
         outcome = self._committer.commit(batch)
         return 202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected}
 
-    def _caller(self, environ: dict) -> Caller:
+    def _caller(self, environ: dict, headers: list[tuple[str, str]]) -> Caller:
         header = environ.get("HTTP_AUTHORIZATION")
         if not header:
             return _public(environ, self._is_hub)
@@ -99,6 +99,7 @@ class Collector:
         # By digest: what is sent as a key may be long, and the memory of grants is bounded by their number alone.
         grant = self._grant_of(ApiKey.digest_of(key.strip())) if kind.lower() == "bearer" else None
         if grant is None:
+            headers.append(("WWW-Authenticate", "Bearer"))
             raise Refused(401, "unknown_key", "The key is unknown or revoked; send Authorization: Bearer <key>.")
         hub, scope = grant
         if scope != ApiKey.INGEST:

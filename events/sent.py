@@ -252,7 +252,7 @@ def plain_properties(properties: dict[str, Scalar]) -> dict[str, Scalar] | None:
     for key, value in properties.items():
         if type(value) is float:
             if not isfinite(value):
-                raise Reject("invalid_properties", f"properties.{key} must be finite, not {value}.")
+                raise Reject("invalid_properties", f"properties.{key} must be finite, not {shown(value)}.")
             if value.is_integer() and abs(value) < 2**53:
                 value = int(value)
         elif type(value) is int and value not in INT64:
@@ -262,6 +262,6 @@ def plain_properties(properties: dict[str, Scalar]) -> dict[str, Scalar] | None:
 
 
 def shown(value: Any) -> str:
-    """The value for an error message: printable, at most 80 characters."""
-    text = repr(value)
+    """The value for an error message, as JSON has it but texts in single quotes: printable, at most 80 characters."""
+    text = repr(value) if isinstance(value, str | bytes) else json.dumps(value, default=repr)
     return text if len(text) <= 80 else text[:77] + "..."

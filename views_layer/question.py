@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 from django.http import QueryDict
 
 from aggregations.buckets import instant_ms, midnight, moment_of
-from aggregations.fields import INTEGER_FIELDS
 from aggregations.metrics import METRICS
 from aggregations.rollups import DIMENSIONS, HOUR_MS
 from views_layer.period import PERIODS, end_a_year_before, period_of, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
+RANGES = {
+    "page": (1, 2**31 - 1), "visit_number": (1, 2**31 - 1), "hour_of_day": (0, 23), "weekday": (1, 7),
+}  # fmt: skip
+"""The values that the dimensions of whole numbers can have."""
+INTEGER = re.compile("0|[1-9][0-9]{0,9}")
 PROPERTY = "properties."
 INTERVAL_HOURS = {"hour": 1, "day": 24, "week": 168, "month": 720}
 INTERVALS = tuple(INTERVAL_HOURS)
@@ -155,6 +159,14 @@ def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str
     return _range(parameters, read_zone(parameters.get("timezone") or timezone), now, default)
 
 
+def refuse_all_but(parameters: QueryDict, *names: str) -> None:
+    """Raises QueryError for a parameter that is none of `names`."""
+    for name in parameters:
+        if name not in names:
+            known = f"use {', '.join(names)}" if names else "there are none here"
+            raise QueryError("unknown_parameter", f"{name!r} is no parameter; {known}.", name)
+
+
 def _refuse_unknown(parameters: QueryDict) -> None:
     known = {*NAMED, *DIMENSIONS, *TIME_DIMENSIONS}
     for name in parameters:
@@ -245,12 +257,16 @@ def _filters(parameters: QueryDict) -> dict[str, tuple[str | int | None, ...]]:
 def _filter_value(name: str, text: str) -> str | int | None:
     if text == "":
         return None
-    if name not in INTEGER_FIELDS and name not in TIME_DIMENSIONS:
+    if name not in RANGES:
         return text
-    try:
-        return int(text)
-    except ValueError:
-        raise QueryError(f"invalid_{name}", f"{name} {text!r} is not a whole number.", name) from None
+    lowest, highest = RANGES[name]
+    if not INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise QueryError(
+            f"invalid_{name}",
+            f"{name} {text!r} is not a whole number from {lowest} to {highest}, in plain digits.",
+            name,
+        )
+    return int(text)
 
 
 def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str | None:
@@ -264,7 +280,7 @@ def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str |
 
 def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool], ...]:
     parts = [part.strip() for part in parameters.get("order", "").split(",") if part.strip()]
-    order = [(part.lstrip("-+"), part.startswith("-")) for part in parts]
+    order = [(part.removeprefix("-"), part.startswith("-")) for part in parts]
     for name, _ in order:
         if name not in allowed:
             raise QueryError(

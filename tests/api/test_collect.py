@@ -186,6 +186,26 @@ def test_it_refuses_keys_that_cannot_send(post, hub):
     assert post(event(), HTTP_AUTHORIZATION="Basic YTpi")[0] == 401
 
 
+def test_it_asks_for_another_key_as_http_has_it(post):
+    status, _, headers = post(event(), **bearer("aff_ingest_nonsense"))
+    assert (status, headers.get("WWW-Authenticate")) == (401, "Bearer")
+
+
+def test_a_key_has_no_age_limit_but_1970(post, hub):
+    key = bearer(ApiKey.issue(hub, ApiKey.INGEST))
+    rejected = post(event(occurred_at="1969-12-31T23:59:59Z"), **key)[1]["rejected"]
+    detail = "occurred_at must be in 1970 or later, not '1969-12-31T23:59:59Z'."
+    assert rejected == [{"index": 0, "code": "invalid_occurred_at", "detail": detail}]
+
+
+def test_it_shows_values_as_they_were_sent(post):
+    events = [None, ["a"], event(page=True), event(media=["a", None]), event(properties={"a": None}), event(page="x")]
+    details = [rejected["detail"] for rejected in post({"events": events})[1]["rejected"]]
+    assert [detail.rpartition("not ")[2] for detail in details] == [
+        "null.", '["a"].', "true.", '["a", null].', '{"a": null}.', "'x'.",
+    ]  # fmt: skip
+
+
 def test_it_remembers_no_key(collector):
     key = "k" * 60_000
     request(collector, b"{}", **bearer(key))

@@ -32,7 +32,9 @@ class KeyAuthentication(BaseAuthentication):
             ApiKey.objects.select_related("hub").filter(digest=ApiKey.digest_of(key.strip()), revoked_at=None).first()
         )
         if found is None:
-            raise AuthenticationFailed("This key is unknown or revoked; ask staff for one of scope read.")
+            raise AuthenticationFailed(
+                "This key is unknown or revoked; ask staff for one of scope read.", "unknown_key"
+            )
         return KeyHolder(found), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -57,7 +59,7 @@ def hub_for(request: Request, slug: str) -> Hub:
     if isinstance(request.user, KeyHolder):
         key = request.user.key
         if key.scope != ApiKey.READ:
-            raise PermissionDenied("This key is of scope ingest; asking needs one of scope read.")
+            raise PermissionDenied("This key is of scope ingest; asking needs one of scope read.", "wrong_scope")
         if key.hub.slug != slug:
             raise Http404(f"There is no hub {slug!r} here.")
         return key.hub

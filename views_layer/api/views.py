@@ -17,7 +17,7 @@ from views_layer.api.access import AUTHENTICATION, hub_for
 from views_layer.api.tables import csv_of
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.period import PERIODS
-from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryError, read_range
+from views_layer.question import COMPARISONS, FORMATS, INTERVALS, ROBOTS, QueryError, read_range, refuse_all_but
 
 MEDIA_AT_MOST = 1_000
 
@@ -45,7 +45,16 @@ STATS_PARAMETERS = [
 ]
 
 
-class HubView(APIView):
+class JsonView(APIView):
+    """A view of the API: `OPTIONS` says what is allowed and nothing else."""
+
+    authentication_classes: list = []
+
+    def options(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return Response(status=204)
+
+
+class HubView(JsonView):
     """A view of one hub's numbers."""
 
     authentication_classes = AUTHENTICATION
@@ -79,7 +88,9 @@ class LiveView(HubView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, hub: str) -> Response:
-        return Response(live(hub_for(request, hub), timezone.now()))
+        found = hub_for(request, hub)
+        refuse_all_but(request.query_params)
+        return Response(live(found, timezone.now()))
 
 
 class MediaView(HubView):
@@ -95,6 +106,7 @@ class MediaView(HubView):
     )
     def get(self, request: Request, hub: str) -> Response:
         media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
+        refuse_all_but(request.query_params, "search", "limit", "cursor")
         if search := request.query_params.get("search"):
             media = media.filter(Q(title__icontains=search) | Q(key__icontains=search))
         total = media.count()
@@ -123,6 +135,7 @@ class RestatementsView(HubView):
     @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, hub: str) -> Response:
         found = hub_for(request, hub)
+        refuse_all_but(request.query_params, "period", "from", "to", "timezone")
         start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
         restated = Restatement.objects.filter(hub=found.slug, day_start__lt=moment_of(end))
         if start is not None:
@@ -145,13 +158,12 @@ class RestatementsView(HubView):
         )
 
 
-class MetricsView(APIView):
+class MetricsView(JsonView):
     """The catalogue of metrics."""
-
-    authentication_classes: list = []
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
+        refuse_all_but(request.query_params)
         return Response({"metrics": metric_catalogue()})
 
 
