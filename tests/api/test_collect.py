@@ -14,6 +14,7 @@ from events.committer import Committer
 from events.intake import Batch, Intake
 from events.log import LogBusy, event_log
 from events.models import ApiKey, Hub, RejectedEvent
+from events.throttle import Throttle
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -204,6 +205,38 @@ def test_it_shows_values_as_they_were_sent(post):
     assert [detail.rpartition("not ")[2] for detail in details] == [
         "null.", '["a"].', "true.", '["a", null].', '{"a": null}.', "'x'.",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def slow(hub, settings) -> Collector:
+    """A collector that takes one request a minute of an address and two of a key, and hardly more."""
+    settings.COLLECT_RATE, settings.COLLECT_KEY_RATE = 1, 2
+    slow = Collector(lambda environ, start_response: [])
+    slow._addresses, slow._keys = Throttle(1 / 60, 1), Throttle(1 / 60, 2)
+    return slow
+
+
+def test_it_asks_an_address_to_come_back(slow):
+    body = json.dumps(event()).encode()
+    found = [request(slow, body, REMOTE_ADDR=address) for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")]
+    detail = "More than 1 requests a second come from this address; send again in 60 s, with more events in each."
+    assert [(status, answer.get("error")) for status, answer, _ in found] == [
+        (202, None),
+        (429, {"code": "too_many_requests", "detail": detail, "field": None}),
+        (202, None),
+    ]
+    assert found[1][2]["Retry-After"] == "60"
+
+
+def test_it_has_no_limit_for_the_machine_itself(slow):
+    body = json.dumps(event()).encode()
+    assert [request(slow, body, REMOTE_ADDR="127.0.0.1")[0] for _ in range(3)] == [202] * 3
+
+
+def test_it_counts_keys_and_those_who_guess_them(slow, hub):
+    key, body = bearer(ApiKey.issue(hub, ApiKey.INGEST)), json.dumps(event()).encode()
+    statuses = [request(slow, body, **headers)[0] for headers in (key, key, key, bearer("no"), bearer("no"), {})]
+    assert statuses == [202, 202, 429, 401, 429, 429]
 
 
 def test_it_remembers_no_key(collector):

@@ -14,9 +14,11 @@ from django.utils import timezone
 from batch.models import Run
 from events import catalogue
 from events.models import ApiKey, Hub, Membership
+from events.throttle import Throttle
 from speed import consumer
 from tests.api.test_stats_oracle import METRICS, append, fresh  # noqa: F401 (a fixture)
 from views_layer import seam
+from views_layer.api import access
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -205,6 +207,30 @@ def test_keys_that_do_not_do_are_named_as_the_collector_names_them(hub, client):
         response = client.get("/api/hubs/acme/live", headers={"Authorization": f"Bearer {key}"})
         found.append((response.status_code, response.json()["error"]["code"], response.get("WWW-Authenticate")))
     assert found == [(401, "unknown_key", "Bearer"), (403, "wrong_scope", None)]
+
+
+def test_a_key_that_asks_too_often_is_asked_to_come_back(hub, reader, monkeypatch):
+    monkeypatch.setattr(access, "_callers", Throttle(1 / 60, 2))
+    second = Client(headers={"Authorization": f"Bearer {ApiKey.issue(hub, ApiKey.READ)}"})
+    clients = (reader, reader, second, reader)
+    responses = [client.get("/api/hubs/acme/media") for client in clients]
+    detail = "Each key and each session may ask 1200 times a minute; ask again in 60 s."
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
+    assert (responses[-1]["Retry-After"], responses[-1].json()) == (
+        "60",
+        {"error": {"code": "too_many_requests", "detail": detail, "field": None}},
+    )
+
+
+def test_an_address_that_guesses_keys_is_asked_to_come_back(hub, reader, monkeypatch):
+    monkeypatch.setattr(access, "_failures", Throttle(1 / 60, 2))
+    guesser = Client(REMOTE_ADDR="192.0.2.1", headers={"Authorization": "Bearer aff_read_nonsense"})
+    nobody, other = (Client(REMOTE_ADDR=address) for address in ("192.0.2.1", "192.0.2.2"))
+    found = [client.get("/api/hubs/acme/media").status_code for client in (guesser, nobody, guesser, nobody, other)]
+    assert (found, reader.get("/api/hubs/acme/media", REMOTE_ADDR="192.0.2.1").status_code) == (
+        [401, 401, 429, 429, 401],
+        200,
+    )
 
 
 @pytest.mark.parametrize("path", [*(f"hubs/acme/{path.partition('?')[0]}" for path in PATHS), "metrics"])

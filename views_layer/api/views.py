@@ -1,5 +1,7 @@
 """The views of the API. They parse, call and answer."""
 
+from typing import Any
+
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -13,7 +15,7 @@ from aggregations.buckets import moment_of
 from aggregations.metrics import METRICS
 from batch.models import Restatement
 from events.models import Media
-from views_layer.api.access import AUTHENTICATION, hub_for
+from views_layer.api.access import AUTHENTICATION, CallerThrottle, hub_for
 from views_layer.api.tables import csv_of
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.period import PERIODS
@@ -50,7 +52,7 @@ class JsonView(APIView):
 
     authentication_classes: list = []
 
-    def options(self, request: Request, *args: object, **kwargs: object) -> Response:
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204)
 
 
@@ -58,6 +60,7 @@ class HubView(JsonView):
     """A view of one hub's numbers."""
 
     authentication_classes = AUTHENTICATION
+    throttle_classes = [CallerThrottle]
 
     def perform_content_negotiation(self, request: Request, force: bool = False):
         """`format` is a parameter of the question and chooses no renderer."""
