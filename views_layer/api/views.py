@@ -52,7 +52,7 @@ class JsonView(APIView):
 
     authentication_classes: list = []
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204)
 
 
