@@ -267,15 +267,13 @@ def _query(hub: Hub, question: Question, parameters: QueryDict) -> dict[str, Any
         "to": _utc(moment_of(question.end)),
         "timezone": str(question.zone),
     }
-    for name in ("period", "interval", "compare", "order"):
+    for name in ("period", "interval", "robots", "compare", "order"):
         if parameters.get(name):
             query[name] = parameters[name]
     if question.by:
         query["by"] = list(question.by)
     if question.filters:
         query["filters"] = {name: list(values) for name, values in question.filters.items()}
-    if question.robots != "exclude":
-        query["robots"] = question.robots
     return query
 
 

@@ -239,6 +239,11 @@ def test_it_counts_keys_and_those_who_guess_them(slow, hub):
     assert statuses == [202, 202, 429, 401, 429, 429]
 
 
+def test_a_curl_without_a_key_is_a_robot(post):
+    post(event(), HTTP_USER_AGENT="curl/8.5.0")
+    assert [found.is_bot for found in logged()] == [True]
+
+
 def test_it_remembers_no_key(collector):
     key = "k" * 60_000
     request(collector, b"{}", **bearer(key))

@@ -68,6 +68,15 @@ def test_it_answers_in_the_documented_shape(reader):
     }  # fmt: skip
 
 
+def test_it_says_what_it_was_computed_with(reader):
+    query = stats(reader, f"metrics=visits&{DAY}&robots=exclude&interval=day&media=cat-1&order=-visits").json()["query"]
+    assert query == {
+        "hub": "acme", "metrics": ["visits"], "from": "2024-06-10T22:00:00Z", "to": "2024-06-11T22:00:00Z",
+        "timezone": "Europe/Paris", "interval": "day", "robots": "exclude", "order": "-visits",
+        "filters": {"media": ["cat-1"]},
+    }  # fmt: skip
+
+
 def test_a_batch_run_closes_the_day(reader):
     seam.run_now(Run.HOURLY)
     meta = stats(reader, f"metrics=visits&{DAY}").json()["meta"]
