@@ -62,11 +62,16 @@ class ApiKeyInline(TabularInline):
         return False
 
 
+NEVER_DELETED = (
+    "A hub cannot be deleted, since its events stay in the log; to close it, revoke its keys and remove its members."
+)
+
+
 @admin.register(Hub)
 class HubAdmin(ModelAdmin):
     list_display = ["slug", "title", "timezone", "member_count", "key_count", "created_at"]
     search_fields = ["slug", "title"]
-    fields = ["slug", "title", "timezone", "created_at"]
+    fieldsets = [(None, {"fields": ["slug", "title", "timezone", "created_at"], "description": NEVER_DELETED})]
     readonly_fields = ["created_at"]
     inlines = [MembershipInline, ApiKeyInline]
 
@@ -77,6 +82,10 @@ class HubAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Hub | None = None) -> list[str]:
         """The slug of a hub is in every event of its log, so it stays what it was."""
         return [*self.readonly_fields, "slug"] if obj else list(self.readonly_fields)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Hub | None = None) -> bool:
+        """Its events, rows and numbers would stay without it, and a new hub of the same slug would have them."""
+        return False
 
     @display(description="members", ordering="members")
     def member_count(self, hub) -> int:

@@ -5,6 +5,7 @@ answer 202 is given after that commit and never before.
 """
 
 import logging
+import math
 import random
 import re
 import threading
@@ -24,6 +25,7 @@ from events.intake import Batch, Intake
 from events.models import ApiKey
 from events.normaliser import Caller, hub_said, normalise, rejection_of
 from events.sent import UNPRINTABLE, Body, Malformed, Reject, TooManyEvents
+from events.throttle import Throttle, network_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ RETRY_AFTER_S = (1, 5)
 """From and to how many seconds: chosen anew for each answer, so that those who were refused together do not come back together."""
 DECODING_AT_ONCE = 4
 """Threads that decode and normalise. More make nothing faster, and keep a page from its turn at the interpreter."""
+BURST_S = 2
+"""How many seconds' worth of requests may come at once."""
 PATHS = frozenset({"/api/events", "/api/events/"})
 CORS = [
     ("Access-Control-Allow-Origin", "*"),
@@ -63,6 +67,8 @@ class Collector:
         self._decoding = threading.Semaphore(DECODING_AT_ONCE)
         self._is_hub = Memory(is_hub)
         self._grant_of = Memory(grant_of)
+        self._addresses = Throttle(settings.COLLECT_RATE, BURST_S * settings.COLLECT_RATE)
+        self._keys = Throttle(settings.COLLECT_KEY_RATE, BURST_S * settings.COLLECT_KEY_RATE)
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         if environ["PATH_INFO"] not in PATHS:
@@ -99,7 +105,7 @@ class Collector:
         if not self._places.acquire(blocking=False):
             raise Busy("Too many requests are under way; send these events again later.")
         try:
-            caller, content = self._caller(environ), read_body(environ)
+            caller, content = self._caller(environ, headers), read_body(environ)
             with self._decoding:
                 batch, rejected = _batch(content, caller, int(time.time() * 1000))
             outcome = self._committer.commit(batch)
@@ -107,18 +113,41 @@ class Collector:
             self._places.release()
         return 202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected}
 
-    def _caller(self, environ: dict) -> Caller:
+    def _caller(self, environ: dict, headers: list[tuple[str, str]]) -> Caller:
         header = environ.get("HTTP_AUTHORIZATION")
         if not header:
-            return _public(environ, self._is_hub)
+            caller = _public(environ, self._is_hub)
+            self._refuse_often(caller.address, headers)
+            return caller
         kind, _, key = header.partition(" ")
-        grant = self._grant_of(key.strip()) if kind.lower() == "bearer" else None
+        # By digest: what is sent as a key may be long, and the memory of grants is bounded by their number alone.
+        digest = ApiKey.digest_of(key.strip())
+        grant = self._grant_of(digest) if kind.lower() == "bearer" else None
         if grant is None:
+            self._refuse_often(address_of(environ), headers)
+            headers.append(("WWW-Authenticate", "Bearer"))
             raise Refused(401, "unknown_key", "The key is unknown or revoked; send Authorization: Bearer <key>.")
         hub, scope = grant
         if scope != ApiKey.INGEST:
             raise Refused(403, "wrong_scope", f"A key of scope {scope} cannot send events; use one of scope ingest.")
+        if wait := self._keys.wait(digest):
+            raise _too_many(wait, settings.COLLECT_KEY_RATE, "this key", headers)
         return Caller(hub.__eq__, is_trusted=True)
+
+    def _refuse_often(self, address: str, headers: list[tuple[str, str]]) -> None:
+        network = network_of(address)
+        if network and (wait := self._addresses.wait(network)):
+            raise _too_many(wait, settings.COLLECT_RATE, "this address", headers)
+
+
+def _too_many(wait: float, rate: int, name: str, headers: list[tuple[str, str]]) -> Refused:
+    seconds = math.ceil(wait)
+    headers.append(("Retry-After", str(seconds)))
+    return Refused(
+        429,
+        "too_many_requests",
+        f"More than {rate} requests a second come from {name}; send again in {seconds} s, with more events in each.",
+    )
 
 
 def _public(environ: dict, is_hub: Callable[[str], bool]) -> Caller:

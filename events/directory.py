@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Memory(Generic[T]):
-    """The answers of `look_up`, also negative ones, for a few seconds; bounded."""
+    """The answers of `look_up`, also negative ones, for a few seconds; at most CAPACITY, so names must be short."""
 
     def __init__(self, look_up: Callable[[str], T], clock: Callable[[], float] = time.monotonic) -> None:
         self._look_up = look_up
@@ -40,10 +40,10 @@ def is_hub(slug: str) -> bool:
     return Hub.objects.filter(slug=slug).exists()
 
 
-def grant_of(key: str) -> tuple[str, str] | None:
-    """Hub and scope of a key that is not revoked."""
+def grant_of(digest: str) -> tuple[str, str] | None:
+    """Hub and scope of the key of a digest that is not revoked."""
     _renew_connection()
-    found = ApiKey.in_use(key)
+    found = ApiKey.in_use(digest)
     return None if found is None else (found.hub.slug, found.scope)
 
 

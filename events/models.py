@@ -97,12 +97,11 @@ class ApiKey(models.Model):
         return key
 
     @classmethod
-    def in_use(cls, key: str) -> "ApiKey | None":
-        """The row of `key`, with its hub; None where the key is unknown or revoked. Keeps that it was used.
+    def in_use(cls, digest: str) -> "ApiKey | None":
+        """The row of the key with that digest, with its hub; None where it is unknown or revoked. Keeps that it was used.
 
         The table is searched by the fingerprint alone, and the rest of the digest is compared in constant time.
         """
-        digest = cls.digest_of(key)
         low = digest[:FINGERPRINT]
         alike = cls.objects.select_related("hub").filter(revoked_at=None, digest__range=(low, low + "g"))
         found = next((row for row in alike if secrets.compare_digest(row.digest, digest)), None)

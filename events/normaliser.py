@@ -109,7 +109,8 @@ def stamp_time(draft: Draft) -> None:
         return
     at = milliseconds_of(text)
     if at < 0:
-        raise Reject("too_old", f"occurred_at must be in 1970 or later, not {shown(text)}.")
+        code = "invalid_occurred_at" if draft.caller.is_trusted else "too_old"
+        raise Reject(code, f"occurred_at must be in 1970 or later, not {shown(text)}.")
     if at > draft.received_at + CLOCK_TOLERANCE_MS:
         at = draft.received_at
         draft.is_clamped = True

@@ -256,7 +256,7 @@ def plain_properties(properties: dict[str, Scalar]) -> dict[str, Scalar] | None:
     for key, value in properties.items():
         if type(value) is float:
             if not isfinite(value):
-                raise Reject("invalid_properties", f"properties.{key} must be finite, not {value}.")
+                raise Reject("invalid_properties", f"properties.{key} must be finite, not {shown(value)}.")
             if value.is_integer() and abs(value) < 2**53:
                 value = int(value)
         elif type(value) is int and value not in INT64:
@@ -266,8 +266,9 @@ def plain_properties(properties: dict[str, Scalar]) -> dict[str, Scalar] | None:
 
 
 def shown(value: Any) -> str:
-    """The value for an error message: printable, at most 80 characters, without addresses."""
-    text = without_addresses(repr(value)[:2_000])
+    """The value for an error message, as JSON has it but texts in single quotes: printable, without addresses, short."""
+    text = repr(value) if isinstance(value, str | bytes) else json.dumps(value, default=repr)
+    text = without_addresses(text[:2_000])
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -18,7 +18,10 @@ import pytest
 if "statsproject.settings" in sys.modules:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
-for name in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST", "PORT", "DEMO"):
+for name in (
+    "REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST", "PORT", "DEMO", "TRUSTED_PROXIES",
+    "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
+):  # fmt: skip
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
 os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"

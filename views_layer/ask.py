@@ -99,11 +99,12 @@ def _steady(read: Callable[[], T]) -> T:
 def _answer(hub: Hub, question: Question, current: Moment, parameters: QueryDict) -> dict[str, Any]:
     if question.start is None:
         question = replace(question, start=_first_event_at(hub, current, question.end))
+    question.refuse_many_buckets()
+    earlier_question = question.earlier() if question.compare else None
     found = gather(hub, question, current)
     rows = _rows(question, found)
     totals = _totals(question, found)
-    if question.compare:
-        earlier_question = question.earlier()
+    if earlier_question:
         earlier = gather(hub, earlier_question, current)
         _compare(question, rows, _rows(earlier_question, earlier))
         totals["previous"] = _totals(earlier_question, earlier)
@@ -266,15 +267,13 @@ def _query(hub: Hub, question: Question, parameters: QueryDict) -> dict[str, Any
         "to": _utc(moment_of(question.end)),
         "timezone": str(question.zone),
     }
-    for name in ("period", "interval", "compare", "order"):
+    for name in ("period", "interval", "robots", "compare", "order"):
         if parameters.get(name):
             query[name] = parameters[name]
     if question.by:
         query["by"] = list(question.by)
     if question.filters:
         query["filters"] = {name: list(values) for name, values in question.filters.items()}
-    if question.robots != "exclude":
-        query["robots"] = question.robots
     return query
 
 

@@ -6,6 +6,7 @@ the last event of the hub in it show that all its events lie on one side; else i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,7 +17,7 @@ from aggregations.columns import Key, Value
 from aggregations.measures import INT64_MAX, INT64_MIN, Measure
 from aggregations.metrics import measures_for
 from aggregations.rollups import HOUR_MS, Rollup, rollup_for, rollup_named
-from batch.cover import Hours, cover
+from batch.cover import Hours, cover, joined
 from batch.view_store import view_store
 from events.models import Hub
 from views_layer import raw
@@ -36,6 +37,7 @@ GRAINS = {
 }
 UNITS_MS = (HOUR_MS, 900_000, 60_000, 1_000)
 
+_NAMED = attrgetter("grain", "start", "version", "reference")
 _merged_rows = MergedRows()
 
 
@@ -128,7 +130,8 @@ class _Reader:
     def _resolved(
         self, ranges: list[tuple[int, Hours]], cut_hours: list[int]
     ) -> tuple[list[tuple[int, Hours]], list[tuple[int, int]]]:
-        """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others."""
+        """Cut hours put whole into the bucket that holds all their events; spans of raw events for the others, joined:
+        each is a condition of one question to the engine."""
         if not cut_hours:
             return ranges, []
         ranges, spans = list(ranges), []
@@ -143,7 +146,7 @@ class _Reader:
                     ranges.append((bucket, (hour, hour + 1)))
             else:
                 spans.append((max(hour * HOUR_MS, self._start), min((hour + 1) * HOUR_MS, self._end)))
-        return ranges, [span for span in spans if span[0] < span[1]]
+        return ranges, joined(spans)
 
     def _bucket_at(self, at: int) -> int | None:
         if not self._start <= at < self._end:
@@ -171,10 +174,10 @@ class _Reader:
             view_store(), self._hub.slug, self._rollup.name, hours, self._moment.epoch, self._hub.zone, self._grains()
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
-        key = (
-            self._hub.slug, self._rollup.name, tuple(addresses), tuple(buckets), question.by, repr(question.filters),
-            question.robots, tuple(measure.name for measure in self._measures), str(question.zone),
-        )  # fmt: skip
+        key = repr((
+            self._hub.slug, self._rollup.name, [*map(_NAMED, addresses)], buckets, question.by, question.filters,
+            question.robots, [measure.name for measure in self._measures], str(question.zone),
+        ))  # fmt: skip
 
         def merged() -> Cells:
             payloads = view_store().fetch(addresses)

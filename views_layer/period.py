@@ -8,6 +8,10 @@ from aggregations.buckets import HOUR_MS, first_day, instant_ms, midnight, momen
 
 PERIODS = ("today", "yesterday", "24h", "7d", "28d", "30d", "12mo", "month", "year", "all")
 DAYS = {"today": 1, "7d": 7, "28d": 28, "30d": 30}
+DAY_MS = 24 * HOUR_MS
+LAST_YEAR = 2100
+"""The year by which every zone has come to repeat one rule for ever; the last table of a zone ends in 2087."""
+LAST_MS = instant_ms(datetime(LAST_YEAR, 12, 31, tzinfo=UTC))
 
 
 def period_of(name: str, zone: ZoneInfo, now: datetime) -> tuple[int | None, int]:
@@ -49,11 +53,32 @@ def year_before(moment: datetime, zone: ZoneInfo) -> datetime:
     return earlier.replace(tzinfo=zone).astimezone(UTC)
 
 
-@lru_cache(maxsize=1_024)
-def offsets_between(start: int, end: int, zone: ZoneInfo) -> frozenset[timedelta]:
-    """The offsets from UTC of a zone in a range of milliseconds, looked up at both ends and every day between."""
-    found = {moment_of(at).astimezone(zone).utcoffset() for at in (*range(start, end, 24 * HOUR_MS), end)}
-    return frozenset(offset for offset in found if offset is not None)
+def offsets_between(start: int, end: int, zone: ZoneInfo) -> set[timedelta]:
+    """The offsets from UTC of a zone at the times of a range of milliseconds that events can have.
+
+    They are those at both ends, and at the first midnight in UTC after each change between. No event is earlier than
+    1970, and from LAST_YEAR on each year of a zone is like the one before.
+    """
+    first, last = (min(max(at, 0), LAST_MS) for at in (start, end))
+    found = {_offset_at(first, zone), _offset_at(last, zone)}
+    for year in range(moment_of(first).year, moment_of(last).year + 1):
+        found |= {offset for at, offset in _changes(year, zone) if first <= at <= last}
+    return found
+
+
+@lru_cache(maxsize=16_384)
+def _changes(year: int, zone: ZoneInfo) -> tuple[tuple[int, timedelta], ...]:
+    """The midnights in UTC of a year at which a zone's offset is another than a day before, in ms, with the offset."""
+    first = datetime(year, 1, 1, tzinfo=UTC)
+    days = [instant_ms(first + timedelta(days=day)) for day in range(366)]
+    offsets = [_offset_at(at, zone) for at in (days[0] - DAY_MS, *days)]
+    return tuple(
+        (at, offset) for at, before, offset in zip(days, offsets, offsets[1:], strict=False) if before != offset
+    )
+
+
+def _offset_at(at: int, zone: ZoneInfo) -> timedelta:
+    return datetime.fromtimestamp(at // 1000, zone).utcoffset() or timedelta()
 
 
 def end_a_year_before(end: datetime, zone: ZoneInfo) -> datetime:

@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 from django.http import QueryDict
 
 from aggregations.buckets import instant_ms, midnight, moment_of
-from aggregations.fields import INTEGER_FIELDS
 from aggregations.metrics import METRICS
 from aggregations.rollups import DIMENSIONS, HOUR_MS
 from views_layer.period import PERIODS, end_a_year_before, period_of, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
+RANGES = {
+    "page": (1, 2**31 - 1), "visit_number": (1, 2**31 - 1), "hour_of_day": (0, 23), "weekday": (1, 7),
+}  # fmt: skip
+"""The values that the dimensions of whole numbers can have."""
+INTEGER = re.compile("0|[1-9][0-9]{0,9}")
 PROPERTY = "properties."
 INTERVAL_HOURS = {"hour": 1, "day": 24, "week": 168, "month": 720}
 INTERVALS = tuple(INTERVAL_HOURS)
@@ -30,6 +34,10 @@ UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
 """A + that was not escaped in a URL arrives as a space."""
 LIMIT = 10_000
 BUCKETS_AT_MOST = 100_000
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+"""The years that from and to may lie in: there are no events before."""
+FIRST_MS = instant_ms(datetime(2, 1, 1, tzinfo=UTC))
+"""How far back a comparison may begin: in a whole year of the calendar, also in local time."""
 NAMED = (
     "metrics", "period", "from", "to", "timezone", "interval", "by", "robots", "compare", "order", "limit", "cursor",
     "format",
@@ -70,10 +78,34 @@ class Question:
         """The question of the range that this one is compared with."""
         assert self.start is not None
         if self.compare == "previous":
+            self._refuse_before_the_first_year(self.start)
             return replace(self, start=self.start - (self.end - self.start), end=self.start, compare=None)
         start = instant_ms(year_before(moment_of(self.start), self.zone))
         end = instant_ms(end_a_year_before(moment_of(self.end), self.zone))
         return replace(self, start=start, end=end, compare=None)
+
+    def _refuse_before_the_first_year(self, start: int) -> None:
+        latest = start + start - FIRST_MS
+        if self.end > latest:
+            raise QueryError(
+                "invalid_compare",
+                "compare 'previous' of this range would begin before the first year of the calendar; use a to up to"
+                f" {moment_of(latest).astimezone(self.zone).date()}, or compare 'year'.",
+                "compare",
+            )
+
+    def refuse_many_buckets(self) -> None:
+        """Raises QueryError where the interval makes more than BUCKETS_AT_MOST rows; for a question whose start is known."""
+        assert self.start is not None
+        counts = {name: (self.end - self.start) // (HOUR_MS * hours) for name, hours in INTERVAL_HOURS.items()}
+        if self.interval and counts[self.interval] > BUCKETS_AT_MOST:
+            fitting = [name for name, count in counts.items() if count <= BUCKETS_AT_MOST]
+            raise QueryError(
+                "invalid_interval",
+                f"interval {self.interval!r} over this range has about {counts[self.interval]} rows, more"
+                f" than {BUCKETS_AT_MOST}; use {' or '.join(fitting)}, or a shorter range.",
+                "interval",
+            )
 
 
 def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Question:
@@ -91,13 +123,6 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
             "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
         )
     interval = _one_of(parameters, "interval", INTERVALS)
-    if interval and start is not None and (end - start) // (HOUR_MS * INTERVAL_HOURS[interval]) > BUCKETS_AT_MOST:
-        raise QueryError(
-            "invalid_interval",
-            f"interval {interval} over this range has more than {BUCKETS_AT_MOST} rows; ask a longer interval"
-            f" ({', '.join(INTERVALS)}) or a shorter range.",
-            "interval",
-        )
     return Question(
         metrics=tuple(metrics),
         start=start,
@@ -134,6 +159,14 @@ def read_range(parameters: QueryDict, timezone: str, now: datetime, default: str
     return _range(parameters, read_zone(parameters.get("timezone") or timezone), now, default)
 
 
+def refuse_all_but(parameters: QueryDict, *names: str) -> None:
+    """Raises QueryError for a parameter that is none of `names`."""
+    for name in parameters:
+        if name not in names:
+            known = f"use {', '.join(names)}" if names else "there are none here"
+            raise QueryError("unknown_parameter", f"{name!r} is no parameter; {known}.", name)
+
+
 def _refuse_unknown(parameters: QueryDict) -> None:
     known = {*NAMED, *DIMENSIONS, *TIME_DIMENSIONS}
     for name in parameters:
@@ -160,10 +193,10 @@ def _range(parameters: QueryDict, zone: ZoneInfo, now: datetime, default: str = 
                 "invalid_period", f"period {period!r} is unknown; use one of {', '.join(PERIODS)}.", "period"
             )
         return period_of(period, zone, now)
-    if not first:
-        raise QueryError("missing_from", "to needs a from.", "from")
+    if first is None:
+        raise QueryError("missing_from", f"to {last!r} needs a from, such as {now.astimezone(zone).date()}.", "from")
     start = _instant("from", first, zone)
-    end = _instant("to", last, zone) if last else instant_ms(now)
+    end = instant_ms(now) if last is None else _instant("to", last, zone)
     if end <= start:
         raise QueryError(
             "invalid_to", f"to ({last or 'now'}) must be later than from ({first}); the range is half-open.", "to"
@@ -188,9 +221,9 @@ def _instant(name: str, text: str, zone: ZoneInfo) -> int:
 
 
 def _refuse_far(name: str, text: str, year: int) -> None:
-    if not 1970 <= year <= 9000:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
         raise QueryError(
-            f"invalid_{name}", f"{name} {text!r} lies outside the years 1970 to 9000, which have events.", name
+            f"invalid_{name}", f"{name} {text!r} lies outside the years {FIRST_YEAR} to {LAST_YEAR}.", name
         )
 
 
@@ -224,12 +257,16 @@ def _filters(parameters: QueryDict) -> dict[str, tuple[str | int | None, ...]]:
 def _filter_value(name: str, text: str) -> str | int | None:
     if text == "":
         return None
-    if name not in INTEGER_FIELDS and name not in TIME_DIMENSIONS:
+    if name not in RANGES:
         return text
-    try:
-        return int(text)
-    except ValueError:
-        raise QueryError(f"invalid_{name}", f"{name} {text!r} is not a whole number.", name) from None
+    lowest, highest = RANGES[name]
+    if not INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise QueryError(
+            f"invalid_{name}",
+            f"{name} {text!r} is not a whole number from {lowest} to {highest}, in plain digits.",
+            name,
+        )
+    return int(text)
 
 
 def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str | None:
@@ -243,7 +280,7 @@ def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str |
 
 def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool], ...]:
     parts = [part.strip() for part in parameters.get("order", "").split(",") if part.strip()]
-    order = [(part.lstrip("-+"), part.startswith("-")) for part in parts]
+    order = [(part.removeprefix("-"), part.startswith("-")) for part in parts]
     for name, _ in order:
         if name not in allowed:
             raise QueryError(

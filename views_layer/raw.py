@@ -2,54 +2,121 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aggregations.cells import Cells
 from aggregations.measures import Measure
 from batch import archive
 from batch.engine import Span, engine
 from batch.view_store import RowsGone
-from events.log import Position, event_log
+from events.log import Chunk, Position, at_or_before, event_log
 from views_layer.seam import Moment
 
 PROPERTY = "properties."
+BYTES_AT_MOST = 128 * 1024 * 1024
+"""What a process keeps of the log's tail; about 400,000 events."""
+TABLES_AT_MOST = 64
+
+
+@dataclass(slots=True)
+class Kept:
+    """The events of one hub, in tables, and their bytes."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, table: pa.Table) -> None:
+        self.tables.append(table)
+        self.size += table.get_total_buffer_size()
+        if len(self.tables) > TABLES_AT_MOST:
+            self.tables = [pa.concat_tables(self.tables).combine_chunks()]
+            self.size = self.tables[0].get_total_buffer_size()
 
 
 class Tail:
-    """The tables of the log after a cut, each read once; a later cut starts anew."""
+    """The log after a cut, by hub: the events of those hubs alone that were asked for, in at most `bytes_at_most`.
 
-    def __init__(self) -> None:
+    The log is read on once for all of them. Where they exceed the bound, the hubs asked for longest ago are let go, and
+    read again from the cut when they are asked for; a hub that exceeds it alone is not kept but read for each question.
+    While the log is read there may be one table of archive.EVENTS_AT_ONCE events more. A later cut starts anew.
+    """
+
+    def __init__(self, bytes_at_most: int = BYTES_AT_MOST) -> None:
+        self._bytes_at_most = bytes_at_most
         self._lock = threading.Lock()
         self._cut: Position | None = None
         self._read_to: Position = {}
-        self._tables: list[tuple[Position, pa.Table]] = []
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._too_large: set[str] = set()
 
-    def table(self, cut: Position, mark: Position) -> pa.Table | None:
-        """The events after `cut` up to `mark`; None where there are none."""
+    def table(self, hub: str, cut: Position, mark: Position) -> pa.Table | None:
+        """The hub's events after `cut` up to `mark`; None where there are none."""
         if cut == mark:
             return None
         with self._lock:
-            if self._cut != cut:
-                self._cut, self._read_to, self._tables = cut, cut, []
-            if all(mark.get(partition, 0) >= sequence for partition, sequence in self._read_to.items()):
-                self._read_on(mark)
-                tables = [table for _, table in self._tables]
-            else:
-                tables = list(archive.tables(event_log().read(cut, mark)))
+            tables = self._tables(hub, cut, mark)
+        if tables is None:
+            tables = list(archive.tables(_of_hubs(event_log().read(cut, mark), {hub})))
         return pa.concat_tables(tables) if tables else None
 
+    def size(self) -> int:
+        """The bytes of what is kept."""
+        return sum(kept.size for kept in self._kept.values())
+
+    def _tables(self, hub: str, cut: Position, mark: Position) -> list[pa.Table] | None:
+        """The hub's events as kept; None where they are not, or `mark` lies before what was read."""
+        if self._cut != cut:
+            self._cut, self._read_to = cut, cut
+            self._kept.clear()
+            self._too_large.clear()
+        if hub in self._too_large or not at_or_before(self._read_to, mark):
+            return None
+        kept = self._kept.get(hub) or self._begun(hub, cut)
+        self._kept.move_to_end(hub)
+        self._read_on(mark)
+        if self.size() > self._bytes_at_most:
+            self._too_large.add(hub)
+            del self._kept[hub]
+        return list(kept.tables)
+
+    def _begun(self, hub: str, cut: Position) -> Kept:
+        """A hub that is asked for first, read as far as the others."""
+        kept = Kept()
+        for table in archive.tables(_of_hubs(event_log().read(cut, self._read_to), {hub})):
+            kept.add(table)
+        self._kept[hub] = kept
+        return kept
+
     def _read_on(self, mark: Position) -> None:
-        if self._read_to == mark:
-            return
-        found = list(archive.tables(event_log().read(self._read_to, mark)))
-        self._tables += [(mark, table) for table in found]
+        """Read up to `mark`, and let go what exceeds the bound beside the hub asked for last."""
+        try:
+            for table in archive.tables(_of_hubs(event_log().read(self._read_to, mark), self._kept)):
+                for hub in pc.unique(table["hub"]).to_pylist():
+                    if hub in self._kept:
+                        self._kept[hub].add(table.filter(pc.equal(table["hub"], hub)))
+                self._let_go()
+        except Exception:
+            self._cut = None  # some of the tables may be there already
+            raise
+        self._let_go()
         self._read_to = mark
-        if len(self._tables) > 64:
-            self._tables = [(mark, pa.concat_tables([table for _, table in self._tables]).combine_chunks())]
+
+    def _let_go(self) -> None:
+        while len(self._kept) > 1 and self.size() > self._bytes_at_most:
+            self._kept.popitem(last=False)
+
+
+def _of_hubs(chunks: Iterable[Chunk], hubs: Container[str]) -> Iterator[Chunk]:
+    """Chunks with the events of some hubs alone."""
+    for chunk in chunks:
+        yield replace(chunk, events=[event for event in chunk.events if event.hub in hubs])
 
 
 _tail = Tail()
@@ -99,7 +166,7 @@ def _events(moment: Moment, hub: str, spans: Sequence[Span]) -> tuple[list[str],
     start, end = min(span[0] for span in spans), max(span[1] for span in spans)
     paths = archive.paths(archive.visible(moment.epoch, hub, start, end)) if moment.epoch else []
     occurred = " OR ".join(f"(occurred_at >= {first} AND occurred_at < {last})" for first, last in spans)
-    return paths, _tail.table(moment.cut, moment.mark), f"hub = ? AND ({occurred})", [hub]
+    return paths, _tail.table(hub, moment.cut, moment.mark), f"hub = ? AND ({occurred})", [hub]
 
 
 def expression(dimension: str) -> str:

@@ -16,6 +16,7 @@ from events.intake import Batch, Intake
 from events.log import Account, LogBusy, event_log
 from events.models import Account as AccountRow
 from events.models import ApiKey, Hub, RejectedCount, RejectedEvent
+from events.throttle import Throttle
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -187,6 +188,69 @@ def test_it_refuses_keys_that_cannot_send(post, hub):
         (403, "wrong_scope"),
     ]
     assert post(event(), HTTP_AUTHORIZATION="Basic YTpi")[0] == 401
+
+
+def test_it_asks_for_another_key_as_http_has_it(post):
+    status, _, headers = post(event(), **bearer("aff_ingest_nonsense"))
+    assert (status, headers.get("WWW-Authenticate")) == (401, "Bearer")
+
+
+def test_a_key_has_no_age_limit_but_1970(post, hub):
+    key = bearer(ApiKey.issue(hub, ApiKey.INGEST))
+    rejected = post(event(occurred_at="1969-12-31T23:59:59Z"), **key)[1]["rejected"]
+    detail = "occurred_at must be in 1970 or later, not '1969-12-31T23:59:59Z'."
+    assert rejected == [{"index": 0, "code": "invalid_occurred_at", "detail": detail}]
+
+
+def test_it_shows_values_as_they_were_sent(post):
+    events = [None, ["a"], event(page=True), event(media=["a", None]), event(properties={"a": None}), event(page="x")]
+    details = [rejected["detail"] for rejected in post({"events": events})[1]["rejected"]]
+    assert [detail.rpartition("not ")[2] for detail in details] == [
+        "null.", '["a"].', "true.", '["a", null].', '{"a": null}.', "'x'.",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def slow(hub, settings) -> Collector:
+    """A collector that takes one request a minute of an address and two of a key, and hardly more."""
+    settings.COLLECT_RATE, settings.COLLECT_KEY_RATE = 1, 2
+    slow = Collector(lambda environ, start_response: [])
+    slow._addresses, slow._keys = Throttle(1 / 60, 1), Throttle(1 / 60, 2)
+    return slow
+
+
+def test_it_asks_an_address_to_come_back(slow):
+    body = json.dumps(event()).encode()
+    found = [request(slow, body, REMOTE_ADDR=address) for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")]
+    detail = "More than 1 requests a second come from this address; send again in 60 s, with more events in each."
+    assert [(status, answer.get("error")) for status, answer, _ in found] == [
+        (202, None),
+        (429, {"code": "too_many_requests", "detail": detail, "field": None}),
+        (202, None),
+    ]
+    assert found[1][2]["Retry-After"] == "60"
+
+
+def test_it_has_no_limit_for_the_machine_itself(slow):
+    body = json.dumps(event()).encode()
+    assert [request(slow, body, REMOTE_ADDR="127.0.0.1")[0] for _ in range(3)] == [202] * 3
+
+
+def test_it_counts_keys_and_those_who_guess_them(slow, hub):
+    key, body = bearer(ApiKey.issue(hub, ApiKey.INGEST)), json.dumps(event()).encode()
+    statuses = [request(slow, body, **headers)[0] for headers in (key, key, key, bearer("no"), bearer("no"), {})]
+    assert statuses == [202, 202, 429, 401, 429, 429]
+
+
+def test_a_curl_without_a_key_is_a_robot(post):
+    post(event(), HTTP_USER_AGENT="curl/8.5.0")
+    assert [found.is_bot for found in logged()] == [True]
+
+
+def test_it_remembers_no_key(collector):
+    key = "k" * 60_000
+    request(collector, b"{}", **bearer(key))
+    assert [len(name) for name in collector._grant_of._answers] == [64]
 
 
 def test_it_lets_an_ingest_key_send_for_its_hub_alone(post, hub):

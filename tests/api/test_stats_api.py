@@ -14,9 +14,11 @@ from django.utils import timezone
 from batch.models import Run
 from events import catalogue
 from events.models import ApiKey, Hub, Membership
+from events.throttle import Throttle
 from speed import consumer
 from tests.api.test_stats_oracle import METRICS, append, fresh  # noqa: F401 (a fixture)
 from views_layer import seam
+from views_layer.api import access
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -66,6 +68,15 @@ def test_it_answers_in_the_documented_shape(reader):
     }  # fmt: skip
 
 
+def test_it_says_what_it_was_computed_with(reader):
+    query = stats(reader, f"metrics=visits&{DAY}&robots=exclude&interval=day&media=cat-1&order=-visits").json()["query"]
+    assert query == {
+        "hub": "acme", "metrics": ["visits"], "from": "2024-06-10T22:00:00Z", "to": "2024-06-11T22:00:00Z",
+        "timezone": "Europe/Paris", "interval": "day", "robots": "exclude", "order": "-visits",
+        "filters": {"media": ["cat-1"]},
+    }  # fmt: skip
+
+
 def test_a_batch_run_closes_the_day(reader):
     seam.run_now(Run.HOURLY)
     meta = stats(reader, f"metrics=visits&{DAY}").json()["meta"]
@@ -110,6 +121,23 @@ def test_it_answers_as_csv(reader):
         ("metrics=events&by=properties.", "invalid_by", "by", "'properties.'"),
         ("metrics=events&colour=red", "unknown_parameter", "colour", "'colour'"),
         ("metrics=events&page=two", "invalid_page", "page", "'two'"),
+        ("metrics=events&page=1_0", "invalid_page", "page", "'1_0' is not a whole number from 1 to 2147483647"),
+        ("metrics=events&page=%D9%A3", "invalid_page", "page", "'٣'"),
+        ("metrics=events&page=1.0", "invalid_page", "page", "'1.0'"),
+        ("metrics=events&page=0", "invalid_page", "page", "'0'"),
+        ("metrics=events&page=2147483648", "invalid_page", "page", "'2147483648'"),
+        ("metrics=events&page=+1", "invalid_page", "page", "' 1'"),
+        ("metrics=events&visit_number=007", "invalid_visit_number", "visit_number", "'007'"),
+        (
+            "metrics=events&hour_of_day=99",
+            "invalid_hour_of_day",
+            "hour_of_day",
+            "'99' is not a whole number from 0 to 23",
+        ),
+        ("metrics=events&weekday=0", "invalid_weekday", "weekday", "'0' is not a whole number from 1 to 7"),
+        ("metrics=events&order=--events", "invalid_order", "order", "'-events'"),
+        ("metrics=events&order=%2Bevents", "invalid_order", "order", "'+events'"),
+        ("metrics=events&from=&to=", "invalid_from", "from", "from '' is neither"),
         ("metrics=events&hour_of_day=noon", "invalid_hour_of_day", "hour_of_day", "'noon'"),
         ("metrics=events&robots=some", "invalid_robots", "robots", "'some'"),
         ("metrics=events&compare=tomorrow", "invalid_compare", "compare", "'tomorrow'"),
@@ -128,6 +156,24 @@ def test_an_error_names_the_value_and_the_field(reader, query, code, field, offe
     assert (response.status_code, error["code"], error["field"]) == (400, code, field)
     assert offending in error["detail"]
     assert set(error) == {"code", "detail", "field"}
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/api/hubs/acme/media?period=7d", "'period' is no parameter; use search, limit, cursor."),
+        ("/api/hubs/acme/live?period=7d", "'period' is no parameter; there are none here."),
+        ("/api/hubs/acme/restatements?metrics=x", "'metrics' is no parameter; use period, from, to, timezone."),
+        ("/api/metrics?hub=acme", "'hub' is no parameter; there are none here."),
+    ],
+)
+def test_every_address_refuses_parameters_that_it_does_not_know(reader, path, detail):
+    response = reader.get(path)
+    name = path.partition("?")[2].partition("=")[0]
+    assert (response.status_code, response.json()) == (
+        400,
+        {"error": {"code": "unknown_parameter", "detail": detail, "field": name}},
+    )
 
 
 def test_the_cursor_of_another_question_is_refused(reader):
@@ -162,6 +208,59 @@ def test_who_may_ask(hub, reader, path):
     ]  # fmt: skip
     assert found == [401, 401, 403, 200, 404, 404, 200, 404, 404, 200]
     assert Client().get(f"/api/hubs/acme/{path}")["WWW-Authenticate"] == "Bearer"
+
+
+def test_keys_that_do_not_do_are_named_as_the_collector_names_them(hub, client):
+    found = []
+    for key in ("aff_read_nonsense", ApiKey.issue(hub, ApiKey.INGEST)):
+        response = client.get("/api/hubs/acme/live", headers={"Authorization": f"Bearer {key}"})
+        found.append((response.status_code, response.json()["error"]["code"], response.get("WWW-Authenticate")))
+    assert found == [(401, "unknown_key", "Bearer"), (403, "wrong_scope", None)]
+
+
+def test_a_key_that_asks_too_often_is_asked_to_come_back(hub, reader, monkeypatch):
+    monkeypatch.setattr(access, "_callers", Throttle(1 / 60, 2))
+    second = Client(headers={"Authorization": f"Bearer {ApiKey.issue(hub, ApiKey.READ)}"})
+    clients = (reader, reader, second, reader)
+    responses = [client.get("/api/hubs/acme/media") for client in clients]
+    detail = "Each key and each session may ask 1200 times a minute; ask again in 60 s."
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
+    assert (responses[-1]["Retry-After"], responses[-1].json()) == (
+        "60",
+        {"error": {"code": "too_many_requests", "detail": detail, "field": None}},
+    )
+
+
+def test_an_address_that_guesses_keys_is_asked_to_come_back(hub, reader, monkeypatch):
+    monkeypatch.setattr(access, "_failures", Throttle(1 / 60, 2))
+    guesser = Client(REMOTE_ADDR="192.0.2.1", headers={"Authorization": "Bearer aff_read_nonsense"})
+    nobody, other = (Client(REMOTE_ADDR=address) for address in ("192.0.2.1", "192.0.2.2"))
+    found = [client.get("/api/hubs/acme/media").status_code for client in (guesser, nobody, guesser, nobody, other)]
+    assert (found, reader.get("/api/hubs/acme/media", REMOTE_ADDR="192.0.2.1").status_code) == (
+        [401, 401, 429, 429, 401],
+        200,
+    )
+
+
+@pytest.mark.parametrize("path", [*(f"hubs/acme/{path.partition('?')[0]}" for path in PATHS), "metrics"])
+def test_options_say_what_is_allowed_and_nothing_of_a_hub(hub, client, path):
+    response = client.options(f"/api/{path}")
+    assert (response.status_code, response["Allow"], response.content) == (204, "GET, HEAD, OPTIONS", b"")
+
+
+@pytest.mark.parametrize("path", [*(f"hubs/acme/{path}" for path in PATHS), "metrics", "schema"])
+def test_an_address_answers_with_a_slash_too(reader, path):
+    address, _, query = path.partition("?")
+    assert [reader.get(f"/api/{address}{slash}?{query}").status_code for slash in ("", "/")] == [200, 200]
+
+
+def test_health_refuses_other_methods_as_the_api_does(client):
+    response = client.post("/healthz")
+    assert (response.status_code, response["Allow"], response.json()) == (
+        405,
+        "GET, HEAD",
+        {"error": {"code": "method_not_allowed", "detail": "POST is not allowed here; use GET.", "field": None}},
+    )
 
 
 def test_the_catalogue_of_metrics(client):
@@ -219,6 +318,6 @@ def test_the_last_minutes(reader):
 def test_the_schema_names_the_paths(client):
     schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     paths = json.loads(schema.content)["paths"]
-    assert {f"/api/hubs/{{hub}}/{name}" for name in ("stats", "live", "media", "restatements")} | {
+    assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in ("stats", "live", "media", "restatements")} | {
         "/api/metrics"
-    } <= set(paths)
+    }

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from events.models import Hub
 from speed import consumer
 from tests.api.test_stats_oracle import append, fresh  # noqa: F401 (a fixture)
+from views_layer import raw
 from views_layer.ask import answer
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -48,3 +49,19 @@ def test_it_finds_a_number_of_a_property_as_it_was_sent(howe):
     span = "from=2024-06-01&to=2024-07-01"
     for text in ("1e%2B16", "1e16", "2.5e-07", "2.5e-7", "3", "3.0"):
         assert asked(howe, f"{span}&properties.n={text}") == [{"events": 1}], text
+
+
+def test_hours_that_are_all_cut_are_one_span_of_raw_events(howe, monkeypatch):
+    spans = []
+
+    def fold(moment, hub, asked_spans, *rest):
+        spans.append(list(asked_spans))
+        return unchanged(moment, hub, asked_spans, *rest)
+
+    unchanged = raw.fold
+    monkeypatch.setattr(raw, "fold", fold)
+    append([view(f"2024-06-15T{hour:02}:{minute}:00Z") for hour in (8, 9, 10) for minute in (10, 50)])
+    consumer.apply_new()
+    rows = asked(howe, "from=2024-06-15T08:00:00Z&to=2024-06-15T11:00:00Z&interval=hour")
+    assert [row["events"] for row in rows] == [1, 2, 2, 1]
+    assert spans == [[(1_718_438_400_000, 1_718_449_200_000)]]

@@ -96,6 +96,17 @@ def test_it_says_how_many_rejected_events_were_not_kept(root: Client) -> None:
     assert ("1,500 more rejected events" in pages[0], "1500" in pages[1].replace(",", "")) == (True, True)
 
 
+def test_it_deletes_no_hub_and_says_why(root: Client, hub: Hub) -> None:
+    page = root.get(f"/admin/events/hub/{hub.pk}/change/").content.decode()
+    statuses = [
+        root.post(f"/admin/events/hub/{hub.pk}/delete/", {"post": "yes"}).status_code,
+        root.post(
+            "/admin/events/hub/", {"action": "delete_selected", "_selected_action": [hub.pk], "post": "yes"}
+        ).status_code,
+    ]
+    assert ("A hub cannot be deleted" in page, statuses, Hub.objects.count()) == (True, [403, 200], 1)
+
+
 def test_it_leaves_a_slug_and_a_cut_as_they_are(root: Client, hub: Hub) -> None:
     cut = Cut.objects.create(epoch=1, position={}, cut_at=timezone.now())
     root.post(f"/admin/events/hub/{hub.pk}/change/", {"slug": "other", "timezone": "UTC", **INLINES})

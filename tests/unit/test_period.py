@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from aggregations.buckets import instant_ms, midnight, moment_of
+from views_layer import period
 from views_layer.period import boundaries, end_a_year_before, offsets_between
 
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
@@ -41,3 +42,17 @@ def test_a_range_that_ends_with_28_february_ends_with_it_a_year_earlier():
     ends = [date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 2)]
     found = [end_a_year_before(midnight(day, zone), zone).astimezone(zone).date() for day in ends]
     assert found == [date(2023, 3, 1), date(2023, 3, 1), date(2023, 3, 2)]
+
+
+def test_the_offsets_of_seven_thousand_years_are_those_of_a_century(monkeypatch):
+    years: set[int] = set()
+    monkeypatch.setattr(period, "_changes", lambda year, zone: years.add(year) or ())
+    offsets_between(at("1970-01-01T00:00:00+00:00"), at("9000-01-01T00:00:00+00:00"), LORD_HOWE)
+    assert years == set(range(1970, 2101))
+
+
+def test_times_before_1970_have_no_events_and_no_offsets_of_their_own():
+    found = offsets_between(
+        at("0002-01-01T00:00:00+00:00"), at("1970-01-01T00:00:00+00:00"), ZoneInfo("Africa/Monrovia")
+    )
+    assert found == {timedelta(seconds=-2670)}

@@ -1,16 +1,38 @@
-"""Who asks: a key of scope `read`, or a signed-in session. Each sees its own hub only; another hub looks like none."""
+"""Who asks: a key of scope `read`, or a signed-in session. Each sees its own hub only; another hub looks like none.
 
+And how often: each key and each person has a rate, and so has each address whose requests name nobody known.
+"""
+
+import math
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
+from events.collector import address_of
 from events.models import ApiKey, Hub
+from events.throttle import Throttle, network_of
 from views_layer.access import hub_for_user
+
+_callers = Throttle(settings.ASK_RATE / 60, settings.ASK_RATE)
+_failures = Throttle(settings.ASK_FAILURE_RATE / 60, settings.ASK_FAILURE_RATE)
+
+
+class TooManyRequests(APIException):
+    """Somebody asks more often than the rate; `wait` becomes the header Retry-After, in seconds."""
+
+    status_code = 429
+    default_code = "too_many_requests"
+
+    def __init__(self, wait: float, who: str, rate: int) -> None:
+        self.wait = math.ceil(wait)
+        super().__init__(f"{who} may ask {rate} times a minute; ask again in {self.wait} s.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +50,12 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        found = ApiKey.in_use(key.strip())
+        found = ApiKey.in_use(ApiKey.digest_of(key.strip()))
         if found is None:
-            raise AuthenticationFailed("This key is unknown or revoked; ask staff for one of scope read.")
+            refuse_failing(request)
+            raise AuthenticationFailed(
+                "This key is unknown or revoked; ask staff for one of scope read.", "unknown_key"
+            )
         return KeyHolder(found), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -50,12 +75,35 @@ class KeyScheme(OpenApiAuthenticationExtension):
 AUTHENTICATION = [KeyAuthentication, SessionAuthentication]
 
 
+def refuse_failing(request: Request) -> None:
+    """Count a request that names nobody known. Raises TooManyRequests where its address sends such too often."""
+    network = network_of(address_of(request.META))
+    if network and (wait := _failures.wait(network)):
+        raise TooManyRequests(wait, "An address that shows no valid key", settings.ASK_FAILURE_RATE)
+
+
+class CallerThrottle(BaseThrottle):
+    """The rate of the key or the person who asks. Raises TooManyRequests."""
+
+    def allow_request(self, request: Request, view: object) -> bool:
+        if isinstance(request.user, KeyHolder):
+            name = f"key {request.user.key.pk}"
+        elif request.user.is_authenticated:
+            name = f"user {request.user.pk}"
+        else:
+            refuse_failing(request)
+            return True
+        if wait := _callers.wait(name):
+            raise TooManyRequests(wait, "Each key and each session", settings.ASK_RATE)
+        return True
+
+
 def hub_for(request: Request, slug: str) -> Hub:
     """The hub `slug`, if the caller may read it. Raises Http404, NotAuthenticated, PermissionDenied."""
     if isinstance(request.user, KeyHolder):
         key = request.user.key
         if key.scope != ApiKey.READ:
-            raise PermissionDenied("This key is of scope ingest; asking needs one of scope read.")
+            raise PermissionDenied("This key is of scope ingest; asking needs one of scope read.", "wrong_scope")
         if key.hub.slug != slug:
             raise Http404(f"There is no hub {slug!r} here.")
         return key.hub

@@ -5,12 +5,18 @@ from drf_spectacular.views import SpectacularAPIView
 
 from views_layer.api.views import LiveView, MediaView, MetricsView, NothingHere, RestatementsView, StatsView
 
+VIEWS = {
+    "metrics": MetricsView,
+    "schema": SpectacularAPIView,
+    "hubs/<slug:hub>/stats": StatsView,
+    "hubs/<slug:hub>/live": LiveView,
+    "hubs/<slug:hub>/media": MediaView,
+    "hubs/<slug:hub>/restatements": RestatementsView,
+}
+
 urlpatterns = [
-    path("metrics", MetricsView.as_view()),
-    path("schema", SpectacularAPIView.as_view()),
-    path("hubs/<slug:hub>/stats", StatsView.as_view()),
-    path("hubs/<slug:hub>/live", LiveView.as_view()),
-    path("hubs/<slug:hub>/media", MediaView.as_view()),
-    path("hubs/<slug:hub>/restatements", RestatementsView.as_view()),
+    *(path(route, view.as_view()) for route, view in VIEWS.items()),
+    # With a slash too, as the collector; the schema names each address once.
+    *(path(f"{route}/", view.as_view(schema=None)) for route, view in VIEWS.items()),
     re_path("", NothingHere.as_view()),
 ]

@@ -1,5 +1,7 @@
 """The views of the API. They parse, call and answer."""
 
+from typing import Any
+
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -13,11 +15,11 @@ from aggregations.buckets import moment_of
 from aggregations.metrics import METRICS
 from batch.models import Restatement
 from events.models import Media
-from views_layer.api.access import AUTHENTICATION, hub_for
+from views_layer.api.access import AUTHENTICATION, CallerThrottle, hub_for
 from views_layer.api.tables import csv_of
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.period import PERIODS
-from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range
+from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
 
 MEDIA_AT_MOST = 1_000
 
@@ -74,10 +76,20 @@ ERRORS = {
 ANSWERS = {200: OpenApiTypes.OBJECT, **ERRORS}
 
 
-class HubView(APIView):
+class JsonView(APIView):
+    """A view of the API: `OPTIONS` says what is allowed and nothing else."""
+
+    authentication_classes: list = []
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204)
+
+
+class HubView(JsonView):
     """A view of one hub's numbers."""
 
     authentication_classes = AUTHENTICATION
+    throttle_classes = [CallerThrottle]
 
     def perform_content_negotiation(self, request: Request, force: bool = False):
         """`format` is a parameter of the question and chooses no renderer."""
@@ -111,7 +123,9 @@ class LiveView(HubView):
 
     @extend_schema(responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
-        return Response(live(hub_for(request, hub), timezone.now()))
+        found = hub_for(request, hub)
+        refuse_all_but(request.query_params)
+        return Response(live(found, timezone.now()))
 
 
 class MediaView(HubView):
@@ -127,6 +141,7 @@ class MediaView(HubView):
     )
     def get(self, request: Request, hub: str) -> Response:
         media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
+        refuse_all_but(request.query_params, "search", "limit", "cursor")
         if search := request.query_params.get("search"):
             media = media.filter(Q(title__icontains=search) | Q(key__icontains=search))
         total = media.count()
@@ -155,6 +170,7 @@ class RestatementsView(HubView):
     @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
         found = hub_for(request, hub)
+        refuse_all_but(request.query_params, "period", "from", "to", "timezone")
         start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
         restated = Restatement.objects.filter(hub=found.slug, day_start__lt=moment_of(end))
         if start is not None:
@@ -177,13 +193,12 @@ class RestatementsView(HubView):
         )
 
 
-class MetricsView(APIView):
+class MetricsView(JsonView):
     """The catalogue of metrics."""
-
-    authentication_classes: list = []
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
+        refuse_all_but(request.query_params)
         return Response({"metrics": metric_catalogue()})
 
 
