@@ -272,26 +272,44 @@ def kind_due(now: datetime) -> str:
     return Run.DAILY if last is None or last.date() < now.date() else Run.HOURLY
 
 
-def status(now: datetime) -> dict[str, Any]:
-    """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers."""
+def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
+    """Where the pipeline stands. `lag_events` 0: every 202 is in the answers; `lag_seconds`: how long the oldest waits.
+
+    `settled`: the buffers agree with the ledger. Without Redis, which is not asked where `has_redis` is False, they do
+    not, and answers end at the cut. `overdue`: the publication of a full hour is late by more than OVERDUE.
+    """
     log = event_log()
     head, published = log.head(), published_cut()
-    try:
-        state = recovery.settled(log)
-    except redis.RedisError:
-        state = None
+    state = _settled(log) if has_redis else None
     cut = published.position if published else {}
     applied = state.mark if state else cut
-    mismatches = Mismatch.objects.count()
     began_at = published.cut_at if published else _received_at(dict.fromkeys(head, 1), now)
     return {
         "log": head,
         "applied": applied,
         "cut": cut,
+        "cut_at": published.cut_at.isoformat() if published else None,
         "published_epoch": published.epoch if published else 0,
         "lag_events": log.count_between(applied, head),
+        "lag_seconds": _waited_s(log, applied, head, now),
         "audits": Audit.objects.count(),
-        "mismatches": mismatches,
+        "mismatches": Mismatch.objects.count(),
         "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
-        "healthy": state is not None and not mismatches and not hour_is_due(began_at, now - OVERDUE),
+        "settled": state is not None,
+        "overdue": hour_is_due(began_at, now - OVERDUE),
     }
+
+
+def _settled(log: EventLog) -> buffers.Pipeline | None:
+    try:
+        return recovery.settled(log)
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answers end at the last cut.", error)
+        return None
+
+
+def _waited_s(log: EventLog, applied: Position, head: Position, now: datetime) -> float:
+    """How long the oldest event that is not applied has been in the log; 0 where all are."""
+    behind = {partition: n for partition, n in head.items() if n > applied.get(partition, 0)}
+    next_chunks = {partition: applied.get(partition, 0) + 1 for partition in behind}
+    return max(0.0, (now - _received_at(next_chunks, now)).total_seconds())

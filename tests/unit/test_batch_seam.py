@@ -328,7 +328,7 @@ def test_a_lost_file_is_written_again_and_the_joined_ones_give_way() -> None:
     assert answered() == (4, 4, "views+buffers")
 
 
-def test_status_without_redis_is_unhealthy_and_still_counts(monkeypatch) -> None:
+def test_status_without_redis_is_unsettled_and_still_counts(monkeypatch) -> None:
     append(1)
     seam.run_now(Run.HOURLY)
     append(2)
@@ -338,25 +338,25 @@ def test_status_without_redis_is_unhealthy_and_still_counts(monkeypatch) -> None
 
     monkeypatch.setattr(buffers, "pipeline", dead)
     status = seam.status(timezone.now())
-    assert (status["healthy"], status["lag_events"], status["applied"]) == (False, 1, {"main": 1})
+    assert (status["settled"], status["lag_events"], status["applied"]) == (False, 1, {"main": 1})
 
 
-def test_a_publication_that_is_overdue_is_unhealthy() -> None:
+def test_a_publication_that_is_late_by_more_than_ten_minutes_is_overdue() -> None:
     record_cut(1, {}, NOW)
     mark_published(1, NOW)
     consumer.apply_new()
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
-    assert [seam.status(now)["healthy"] for now in late] == [True, False]
+    assert [seam.status(now)["overdue"] for now in late] == [False, True]
     assert (Cut.objects.count(), view_store().is_sealed(0)) == (1, True)
 
 
-def test_a_first_publication_that_never_comes_is_unhealthy() -> None:
+def test_a_first_publication_that_never_comes_is_overdue() -> None:
     received_at = int(NOW.timestamp() * 1000)
     with event_log().writer() as writer:
         writer.append([Event("acme", "e", "view", 1, received_at, 1, 1, 1)], received_at)
     consumer.apply_new()
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
-    assert [seam.status(now)["healthy"] for now in late] == [True, False]
+    assert [seam.status(now)["overdue"] for now in late] == [False, True]
 
 
 def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
@@ -365,4 +365,4 @@ def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
-    assert (status["healthy"], status["applied"]) == (False, {"main": 1})
+    assert (status["settled"], status["applied"]) == (False, {"main": 1})
