@@ -35,6 +35,14 @@ class RowAddress:
     reference: int | str
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSize:
+    """How much a store holds, all versions and indexes included."""
+
+    rows: int
+    bytes: int
+
+
 class RowsGone(Exception):
     """A row was cleaned up between two reads; the reader starts again from the published epoch."""
 
@@ -85,6 +93,10 @@ class ViewStore(ABC):
     @abstractmethod
     def forget_days(self, hub: str) -> None:
         """Delete a hub's day and month rows (its time zone changed): readers fall back to hours."""
+
+    def size(self) -> StoreSize | None:
+        """How much the store holds, for those who watch it; None where that cannot be told cheaply."""
+        return None
 
 
 @cache

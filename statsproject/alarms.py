@@ -152,7 +152,7 @@ def _wrong_with(tick: Tick, stored: PeriodicTask | None, now: datetime) -> str:
         return f"{tick.name!r} is missing."
     if not stored.enabled:
         return f"{tick.name!r} is disabled."
-    sent_at = stored.last_run_at or stored.date_changed
+    sent_at = max(stored.date_changed, stored.last_run_at or stored.date_changed)
     if now - sent_at > timedelta(seconds=tick.every_seconds or 3600) + TICK_IS_LATE:
         return f"{tick.name!r} was not sent since {sent_at:%Y-%m-%d %H:%M} UTC."
     return ""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_ready
+from django.utils import timezone
 
-from statsproject import pulse
+from statsproject import logs, pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 
@@ -58,13 +59,33 @@ def store_schedule() -> None:
         )
 
 
+@setup_logging.connect
+def _keep_logging(**_: object) -> None:
+    """Celery sets up no logging of its own where this is connected: that of the settings holds."""
+
+
+@task_prerun.connect
+def _begin_task(task_id: str, **_: object) -> None:
+    logs.begin("task", task_id)
+
+
+@task_postrun.connect
+def _end_task(**_: object) -> None:
+    logs.end()
+
+
 @beat_init.connect
 def _begin_beat(**_: object) -> None:
+    from django_celery_beat.models import PeriodicTask
+
     store_schedule()
+    # Of what it sends it tells the database minutes later: from here on a tick can be late, and not before.
+    PeriodicTask.objects.filter(name__in=[tick.name for tick in SCHEDULE]).update(date_changed=timezone.now())
     pulse.keep("beat")
 
 
 @worker_ready.connect
 def _begin_worker(sender: Any, **_: object) -> None:
     for queue in sender.task_consumer.queues:
-        pulse.keep(f"worker-{queue.name}")
+        if f"worker-{queue.name}" in pulse.PARTS:
+            pulse.keep(f"worker-{queue.name}")

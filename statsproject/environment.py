@@ -37,6 +37,14 @@ def env_int(name: str, default: int, at_least: int = 0) -> int:
     return value
 
 
+def env_choice(name: str, choices: tuple[str, ...]) -> str:
+    """The value of `name`, one of `choices`; by default the first. Raises ImproperlyConfigured."""
+    text = os.environ.get(name) or choices[0]
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name}={text!r} is not one of {', '.join(choices)}.")
+    return text
+
+
 def secret_of(data_dir: Path, name: str) -> str:
     """The secret `name`: from the environment, else from DATA_DIR (made at first start, mode 600)."""
     if value := os.environ.get(name):

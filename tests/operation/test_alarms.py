@@ -107,7 +107,8 @@ def test_ticks_that_are_missing_disabled_or_late_raise_schedules(now: datetime) 
     missing, disabled, late, *_ = PeriodicTask.objects.order_by("name")
     missing.delete()
     PeriodicTask.objects.filter(pk=disabled.pk).update(enabled=False)
-    PeriodicTask.objects.filter(pk=late.pk).update(last_run_at=datetime(2026, 3, 5, 10, tzinfo=UTC))
+    before = datetime(2026, 3, 5, 10, tzinfo=UTC)
+    PeriodicTask.objects.filter(pk=late.pk).update(last_run_at=before, date_changed=before)
     (alarm,) = standing(now)
     assert (alarm.severity, set(alarm.sentence.rstrip(".").split(". "))) == (
         "warning",
