@@ -38,6 +38,7 @@ SCHEDULE = (
     Tick("Fold new events into the buffers", "speed.tasks.apply_log", expire_seconds=5, every_seconds=1),
     Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", expire_seconds=30, every_seconds=30),
     Tick("Start the run of the full hour", "views_layer.tasks.reconcile", expire_seconds=300),
+    Tick("Watch the alarms", "statsproject.tasks.watch_alarms", expire_seconds=50, every_seconds=60),
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from batch.engine import engine
@@ -26,3 +27,12 @@ def check_backends(**_: object) -> list[CheckMessage]:
             hint = f"Mend BACKEND and OPTIONS of {name} in the settings; the backends are named by dotted path."
             errors.append(Error(f"{name} is wrong: {error}", hint=hint, id="affluence.E001"))
     return errors
+
+
+@register()
+def check_alerts(**_: object) -> list[CheckMessage]:
+    """E002: mail is to tell of alarms, and goes nowhere."""
+    if not settings.ALERT_EMAILS or not settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+        return []
+    hint = "Set EMAIL_URL, for example to smtp+tls://USER:PASSWORD@HOST:587, or unset ALERT_EMAILS."
+    return [Error("ALERT_EMAILS is set, but no EMAIL_URL.", hint=hint, id="affluence.E002")]

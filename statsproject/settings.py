@@ -7,7 +7,16 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from statsproject.environment import env_bool, env_choice, env_int, secret_of, socket_of
+from statsproject.environment import (
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_mail,
+    env_web_address,
+    secret_of,
+    socket_of,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
@@ -123,7 +132,11 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = None
 CELERY_RESULT_EXPIRES = None
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ROUTES = {"speed.tasks.*": {"queue": "speed"}, "views_layer.tasks.*": {"queue": "batch"}}
+CELERY_TASK_ROUTES = {
+    "speed.tasks.*": {"queue": "speed"},
+    "views_layer.tasks.*": {"queue": "batch"},
+    "statsproject.tasks.*": {"queue": "alarms"},
+}
 CELERY_TASK_DEFAULT_QUEUE = "batch"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -218,6 +231,11 @@ UNFOLD = {
                         "icon": "history",
                         "link": reverse_lazy("admin:batch_restatement_changelist"),
                     },
+                    {
+                        "title": "Alerts",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:statsproject_alert_changelist"),
+                    },
                     {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
                     {
                         "title": "Schedules",
@@ -254,3 +272,9 @@ LOGGING = {
 
 # Who may read /metrics from elsewhere than this machine.
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+
+# Who is told of alarms, see statsproject/alerts.py.
+ALERT_EMAILS = env_list("ALERT_EMAILS")
+ALERT_WEBHOOK = env_web_address("ALERT_WEBHOOK")
+DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or "affluence@localhost"
+vars().update(env_mail("EMAIL_URL"))

@@ -180,7 +180,7 @@ def test_the_status_in_words(now: datetime, capsys, monkeypatch) -> None:
         "  fine      lag          Every accepted event is in the answers.",
         "  fine      publication  Epoch 1 is published, in time.",
         "  fine      audit        Audits so far: 1; no difference is open.",
-        "  fine      schedules    All 3 ticks are enabled and sent in time.",
+        "  fine      schedules    All 4 ticks are enabled and sent in time.",
         "  fine      disk         64 GiB are free.",
         "  fine      rejected     0 events were rejected within an hour, 0 wait for replay.",
         "  log                    main 1",

@@ -17,6 +17,7 @@ LISTS = (
     "events/media",
     "events/rejectedevent",
     "events/cut",
+    "statsproject/alert",
     "auth/user",
     "auth/group",
     "django_celery_beat/periodictask",
