@@ -76,9 +76,9 @@ class Check:
     """One thing that may be wrong. An alarm is told once it has held for `patience`; `fine` says what is well, else."""
 
     name: str
-    patience: timedelta
     check: Callable[[Facts], Alarm | None]
     fine: Callable[[Facts], str]
+    patience: timedelta = timedelta(minutes=1)
 
 
 def _redis(facts: Facts) -> Alarm | None:
@@ -117,6 +117,11 @@ def _publication(facts: Facts) -> Alarm | None:
         CRITICAL,
         f"The last hour was not published within {minutes:.0f} minutes; last published cut: {last}.",
     )
+
+
+def _publication_is_fine(facts: Facts) -> str:
+    epoch = facts.status["published_epoch"]
+    return f"Epoch {epoch} is published, in time." if epoch else "No full hour is over yet."
 
 
 def _audit(facts: Facts) -> Alarm | None:
@@ -195,26 +200,16 @@ def _last_before(log: EventLog, partition: str, last: int, moment: datetime) -> 
     return low
 
 
-SOON = timedelta(minutes=1)
-"""What mends itself within seconds, such as a part that starts again, is not told."""
-AT_ONCE = timedelta(0)
-
 CHECKS = (
-    Check("redis", SOON, _redis, lambda facts: "Redis answers, and its buffers agree with the recorded cuts."),
-    Check("parts", SOON, _parts, lambda facts: f"{', '.join(part for part in facts.parts if part != 'redis')} run."),
-    Check("lag", AT_ONCE, _lag, _lag_is_fine),
-    Check(
-        "publication",
-        AT_ONCE,
-        _publication,
-        lambda facts: f"Epoch {facts.status['published_epoch']} is published, in time.",
-    ),
-    Check("audit", AT_ONCE, _audit, lambda facts: f"Audits so far: {facts.status['audits']}; no difference is open."),
-    Check("schedules", SOON, _schedules, lambda facts: f"All {len(SCHEDULE)} ticks are enabled and sent in time."),
-    Check("disk", SOON, _disk, lambda facts: f"{facts.free_bytes / 1024**3:.0f} GiB are free."),
+    Check("redis", _redis, lambda facts: "Redis answers, and its buffers agree with the recorded cuts."),
+    Check("parts", _parts, lambda facts: f"{', '.join(part for part in facts.parts if part != 'redis')} run."),
+    Check("lag", _lag, _lag_is_fine),
+    Check("publication", _publication, _publication_is_fine),
+    Check("audit", _audit, lambda facts: f"Audits so far: {facts.status['audits']}; no difference is open."),
+    Check("schedules", _schedules, lambda facts: f"All {len(SCHEDULE)} ticks are enabled and sent in time."),
+    Check("disk", _disk, lambda facts: f"{facts.free_bytes / 1024**3:.0f} GiB are free."),
     Check(
         "rejected",
-        SOON,
         _rejected,
         lambda facts: (
             f"{facts.rejected_lately} events were rejected within an hour, {facts.status['rejected']} wait for replay."

@@ -57,8 +57,7 @@ def back_up(target: Path, now: datetime, progress: Progress) -> dict[str, Any]:
         raise Refusal(f"{target} is there already; name another place.")
     if not target.parent.is_dir():
         raise Refusal(f"{target.parent} is no directory; make it first.")
-    if settings.EVENT_LOG["BACKEND"] != ORM_LOG or any(connections[alias].vendor != "sqlite" for alias in DATABASES):
-        raise Refusal("Only SQLite files are copied here; docs/operations.md says how to back up other stores.")
+    _refuse_other_stores()
     with _beside(target) as directory:
         _copy_databases(directory, progress)
         _copy_secrets(directory)
@@ -72,6 +71,11 @@ def back_up(target: Path, now: datetime, progress: Progress) -> dict[str, Any]:
             directory.rename(target)
         _sync_one(target.parent)
     return manifest
+
+
+def _refuse_other_stores() -> None:
+    if settings.EVENT_LOG["BACKEND"] != ORM_LOG or any(connections[alias].vendor != "sqlite" for alias in DATABASES):
+        raise Refusal("Only SQLite files are copied here; docs/operations.md says how to back up other stores.")
 
 
 @contextmanager
@@ -264,6 +268,7 @@ def restore(source: Path, replace: bool) -> dict[str, Any]:
     To be called with DATA_DIR's lock held. Nothing is changed before the backup has been read and found whole. Raises
     Refusal.
     """
+    _refuse_other_stores()
     with _beside(settings.DATA_DIR / "restore") as directory:
         manifest = _unpack(source, directory)
         verify(directory, manifest)

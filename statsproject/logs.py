@@ -1,7 +1,7 @@
 """Log lines: for people, or as JSON. Each names the request or the task that it was written for.
 
 No line holds an address, a key, a visitor or an event: what is logged are sentences of the house and the errors of
-libraries. Keys and share tokens are blanked here, since a path or an error may repeat them.
+libraries. Keys, share tokens and passwords are blanked here, since a path or an error may repeat them.
 """
 
 import json
@@ -16,7 +16,7 @@ LONGEST_LINE = 3_800
 """Bytes of a JSON line: the supervisor passes lines on that fit in a pipe's buffer, and adds the part's name."""
 
 _work: ContextVar[tuple[str, str] | None] = ContextVar("work", default=None)
-_secret = re.compile(r"(/s/|aff_[a-z]+_)[\w-]+")
+_secret = re.compile(r"(/s/|aff_[a-z]+_)[\w-]+|(://[^/\s:@]*:)[^/\s@]+(?=@)")
 
 
 def begin(kind: str, work_id: str) -> None:
@@ -40,8 +40,8 @@ def work(kind: str, work_id: str) -> Iterator[None]:
 
 
 def blanked(text: str) -> str:
-    """`text` without keys and share tokens."""
-    return _secret.sub(r"\1…", text)
+    """`text` without keys, share tokens and passwords of URLs."""
+    return _secret.sub(r"\1\2…", text)
 
 
 class LineFormatter(logging.Formatter):

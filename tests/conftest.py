@@ -20,6 +20,8 @@ if "statsproject.settings" in sys.modules:
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
 for name in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST", "PORT", "DEMO"):
     os.environ.pop(name, None)
+for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):
+    os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
 os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
 

@@ -219,6 +219,13 @@ def test_a_key_of_the_environment_is_not_copied(own: Path, tmp_path: Path, setti
     assert content(tmp_path / "data") == content(own)
 
 
+def test_another_store_is_refused(kept: Path, tmp_path: Path, settings) -> None:
+    settings.EVENT_LOG = {"BACKEND": "events.logs.mongo.MongoEventLog"}
+    for act in (lambda: make(tmp_path / "other"), lambda: restore(kept, tmp_path / "data", settings)):
+        with pytest.raises(backup.Refusal, match="Only SQLite files are copied here"):
+            act()
+
+
 def test_what_is_there_is_replaced_only_by_force_and_kept_aside(
     kept: Path, own: Path, tmp_path: Path, settings
 ) -> None:

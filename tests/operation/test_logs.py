@@ -169,6 +169,13 @@ def test_no_line_holds_an_address_a_key_a_visitor_or_a_payload(lines, monkeypatc
     assert [word for word in PRIVATE if word in said] == []
 
 
+def test_passwords_of_urls_are_blanked() -> None:
+    said = "No answer from redis://:s3cret@cache:6379/0 nor amqp://me:pw@mq/ nor http://127.0.0.1:8000/x@y."
+    assert logs.blanked(said) == (
+        "No answer from redis://:…@cache:6379/0 nor amqp://me:…@mq/ nor http://127.0.0.1:8000/x@y."
+    )
+
+
 def test_a_part_is_named_in_its_own_json() -> None:
     assert [json.loads(named(text, "web")) for text in ('{"level": "info"}', "plain", "{broken")] == [
         {"part": "web", "level": "info"},

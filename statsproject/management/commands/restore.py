@@ -43,4 +43,4 @@ class Command(BaseCommand):
 def _refuse_running() -> None:
     """Raises Refusal where parts serve that no `manage.py serve` keeps."""
     if running := [part for part, is_felt in pulse.felt().items() if is_felt and part != "redis"]:
-        raise backup.Refusal(f"{', '.join(running)} run on {settings.REDIS_URL}; stop them first.")
+        raise backup.Refusal(f"{', '.join(running)} give a pulse in this Redis; stop them first.")
