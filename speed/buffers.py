@@ -158,6 +158,11 @@ def sizes() -> dict[str, tuple[int, int]]:
     return {name: _size(epoch) if epoch else (0, 0) for name, epoch in epochs.items()}
 
 
+def used_bytes() -> int:
+    """The memory that Redis uses, for whatever it holds."""
+    return cast(dict[str, int], client().info("memory"))["used_memory"]
+
+
 def _size(epoch: int) -> tuple[int, int]:
     names = f"{PREFIX}names:{epoch}"
     count = client().scard(names)

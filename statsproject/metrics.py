@@ -26,9 +26,9 @@ from batch.view_store import view_store
 from events.cuts import published_cut
 from events.log import Position, event_log
 from events.models import RejectedEvent
-from speed import buffers
 from statsproject import alarms, requests
 from statsproject.alarms import Facts
+from views_layer import seam
 
 logger = logging.getLogger(__name__)
 
@@ -138,10 +138,10 @@ def _rejected(facts: Facts) -> Iterable[Metric]:
 def _buffers(facts: Facts) -> Iterable[Metric]:
     if not facts.parts["redis"]:
         return
-    sizes = buffers.sizes()
+    sizes, used = seam.buffer_sizes()
     yield _gauge("buffer_lists", "Lists (hub and rollup).", {name: size[0] for name, size in sizes.items()}, "buffer")
     yield _gauge("buffer_bytes", "Memory, estimated.", {name: size[1] for name, size in sizes.items()}, "buffer")
-    yield _one("redis_memory_bytes", "Memory that Redis uses.", buffers.client().info("memory")["used_memory"])
+    yield _one("redis_memory_bytes", "Memory that Redis uses.", used)
 
 
 def _batch(facts: Facts) -> Iterable[Metric]:

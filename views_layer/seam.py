@@ -300,6 +300,11 @@ def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
     }
 
 
+def buffer_sizes() -> tuple[dict[str, tuple[int, int]], int]:
+    """Lists and estimated bytes of the `active` and `frozen` buffer, and all bytes of Redis. Raises redis.RedisError."""
+    return buffers.sizes(), buffers.used_bytes()
+
+
 def _settled(log: EventLog) -> buffers.Pipeline | None:
     try:
         return recovery.settled(log)
