@@ -37,6 +37,14 @@ class RowAddress:
     reference: int | str
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSize:
+    """How much a store holds, all versions and indexes included."""
+
+    rows: int
+    bytes: int
+
+
 class RowsGone(Exception):
     """A row was cleaned up between two reads; the reader starts again from the published epoch."""
 
@@ -97,6 +105,10 @@ class ViewStore(ABC):
 
         A run that began before the change may still write rows of the old zone; readers tell by their ends.
         """
+
+    def size(self) -> StoreSize | None:
+        """How much the store holds, for those who watch it; None where that cannot be told cheaply."""
+        return None
 
 
 @cache

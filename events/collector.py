@@ -86,7 +86,8 @@ class Collector:
             headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
         except Exception:
             logger.exception("A request to collect events failed.")
-            detail = "The events were not accepted because of an error of the server."
+            request_id = environ.get("HTTP_X_REQUEST_ID", "without id")
+            detail = f"The events were not accepted because of an error of the server (request {request_id})."
             status, answer = 500, {"error": {"code": "server_error", "detail": detail, "field": None}}
         body = b"" if answer is None else msgspec.json.encode(answer)
         if answer is not None:

@@ -27,6 +27,9 @@ from events.log import Position
 COMPACT_AT = 16
 """Entries of one list before they are merged. Measured: reads grow with it, writes shrink with it; 16 is flat in both."""
 
+SAMPLE = 200
+"""Lists whose memory is asked for when a buffer's is estimated."""
+
 Entry = tuple[str, str, bytes]
 """Hub, rollup and the bytes of their cells."""
 
@@ -146,6 +149,29 @@ def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
     if frozen != str(epoch).encode():
         return None
     return sorted(_hub_and_rollup(name) for name in names)
+
+
+def sizes() -> dict[str, tuple[int, int]]:
+    """For `active` and `frozen` the number of lists and their bytes, estimated from SAMPLE of them at most."""
+    state = pipeline()
+    epochs = {"active": state and state.active, "frozen": state and state.frozen}
+    return {name: _size(epoch) if epoch else (0, 0) for name, epoch in epochs.items()}
+
+
+def used_bytes() -> int:
+    """The memory that Redis uses, for whatever it holds."""
+    return cast(dict[str, int], client().info("memory"))["used_memory"]
+
+
+def _size(epoch: int) -> tuple[int, int]:
+    names = f"{PREFIX}names:{epoch}"
+    count = client().scard(names)
+    sample = cast(list[bytes], client().srandmember(names, SAMPLE))
+    with client().pipeline(transaction=False) as together:
+        for name in sample:
+            together.memory_usage(_key(epoch, *_hub_and_rollup(name)))
+        found = [size or 0 for size in together.execute()]  # one that was retired meanwhile has none
+    return count, sum(found) * count // max(len(found), 1)
 
 
 def forget_other_declarations() -> int:

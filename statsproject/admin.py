@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from events.admin import ReadOnly
 from events.models import Membership
+from statsproject.models import Alert, Telling
 
 for model in (User, Group, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(model)
@@ -95,3 +96,15 @@ class ClockedScheduleAdmin(beat.ClockedScheduleAdmin, ModelAdmin):
 @admin.register(SolarSchedule)
 class SolarScheduleAdmin(beat.SolarScheduleAdmin, ModelAdmin):
     pass
+
+
+class TellingInline(ReadOnly, TabularInline):
+    model = Telling
+    extra = 0
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnly, ModelAdmin):
+    list_display = ["name", "severity", "since", "cleared_at", "sentence"]
+    list_filter = ["name", "severity", ("cleared_at", admin.EmptyFieldListFilter)]
+    inlines = [TellingInline]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_ready
+from django.utils import timezone
 
-from statsproject import pulse
+from statsproject import logs, pulse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 
@@ -37,6 +38,7 @@ SCHEDULE = (
     Tick("Fold new events into the buffers", "speed.tasks.apply_log", every_seconds=1),
     Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", every_seconds=30),
     Tick("Start the run of the full hour", "views_layer.tasks.reconcile"),
+    Tick("Watch the alarms", "statsproject.tasks.watch_alarms", every_seconds=60),
 )
 
 
@@ -56,9 +58,28 @@ def store_schedule() -> None:
         PeriodicTask.objects.get_or_create(name=tick.name, defaults={"task": tick.task, **when})
 
 
+@setup_logging.connect
+def _keep_logging(**_: object) -> None:
+    """Celery sets up no logging of its own where this is connected: that of the settings holds."""
+
+
+@task_prerun.connect
+def _begin_task(task_id: str, **_: object) -> None:
+    logs.begin("task", task_id)
+
+
+@task_postrun.connect
+def _end_task(**_: object) -> None:
+    logs.end()
+
+
 @beat_init.connect
 def _begin_beat(**_: object) -> None:
+    from django_celery_beat.models import PeriodicTask
+
     store_schedule()
+    # Of what it sends it tells the database minutes later: from here on a tick can be late, and not before.
+    PeriodicTask.objects.filter(name__in=[tick.name for tick in SCHEDULE]).update(date_changed=timezone.now())
     pulse.keep("beat")
 
 
@@ -66,4 +87,5 @@ def _begin_beat(**_: object) -> None:
 def _begin_worker(sender: Any, **_: object) -> None:
     sender.task_consumer.purge()
     for queue in sender.task_consumer.queues:
-        pulse.keep(f"worker-{queue.name}")
+        if f"worker-{queue.name}" in pulse.PARTS:
+            pulse.keep(f"worker-{queue.name}")

@@ -37,3 +37,12 @@ def check_secrets(**_: object) -> list[CheckMessage]:
         Warning(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}", id="affluence.W001")
         for path in readable_by_others(settings.DATA_DIR)
     ]
+
+
+@register()
+def check_alerts(**_: object) -> list[CheckMessage]:
+    """E002: mail is to tell of alarms, and goes nowhere."""
+    if not settings.ALERT_EMAILS or not settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+        return []
+    hint = "Set EMAIL_URL, for example to smtp+tls://USER:PASSWORD@HOST:587, or unset ALERT_EMAILS."
+    return [Error("ALERT_EMAILS is set, but no EMAIL_URL.", hint=hint, id="affluence.E002")]

@@ -6,6 +6,8 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -37,6 +39,52 @@ def env_int(name: str, default: int, at_least: int = 0) -> int:
     if value < at_least:
         raise ImproperlyConfigured(f"{name}={value} is too small; use {at_least} or more.")
     return value
+
+
+def env_choice(name: str, choices: tuple[str, ...]) -> str:
+    """The value of `name`, one of `choices`; by default the first. Raises ImproperlyConfigured."""
+    text = os.environ.get(name) or choices[0]
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name}={text!r} is not one of {', '.join(choices)}.")
+    return text
+
+
+def env_list(name: str) -> list[str]:
+    """The words of `name` between commas; none by default."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def env_web_address(name: str) -> str:
+    """The http or https address of `name`, or nothing. Raises ImproperlyConfigured, without repeating its secrets."""
+    address = os.environ.get(name, "")
+    if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
+        raise ImproperlyConfigured(f"{name} is not an address that begins with http:// or https://.")
+    return address
+
+
+MAIL_SCHEMES = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+
+
+def env_mail(name: str) -> dict[str, Any]:
+    """Django's settings of outgoing mail from smtp://, smtp+tls:// (STARTTLS) or smtps://USER:PASSWORD@HOST:PORT.
+
+    Without it mail goes nowhere. Raises ImproperlyConfigured, without repeating the password.
+    """
+    url = urlsplit(os.environ.get(name, ""))
+    if not url.geturl():
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    if url.scheme not in MAIL_SCHEMES or not url.hostname:
+        raise ImproperlyConfigured(f"{name} is not like smtp+tls://USER:PASSWORD@HOST:587; or use smtp:// or smtps://.")
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": url.hostname,
+        "EMAIL_PORT": url.port or MAIL_SCHEMES[url.scheme],
+        "EMAIL_HOST_USER": unquote(url.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+        "EMAIL_USE_TLS": url.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": url.scheme == "smtps",
+        "EMAIL_TIMEOUT": 5,
+    }
 
 
 def secret_of(data_dir: Path, name: str) -> str:

@@ -1,6 +1,7 @@
 """The parts of `make run`: one literal list."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -18,11 +19,15 @@ WEB_THREADS = settings.COLLECT_AT_ONCE + PAGES_AT_ONCE
 
 @dataclass(frozen=True)
 class Part:
-    """A process that is kept running. `before` is called before each start with the number of quick deaths in a row."""
+    """A process that is kept running. `before` is called before each start with the number of quick deaths in a row.
+
+    Lines in which `unsaid` is found are not passed on.
+    """
 
     name: str
     command: tuple[str, ...]
     before: Callable[[int], None] | None = None
+    unsaid: re.Pattern[str] | None = None
 
 
 def redis_command(directory: Path, socket: Path) -> tuple[str, ...]:
@@ -47,6 +52,13 @@ def redis_command(directory: Path, socket: Path) -> tuple[str, ...]:
     return (__redis_executable__, *(word for name, value in options.items() for word in (f"--{name}", value)))
 
 
+# What Redis says at each start and end, at the level of warnings; its buffers are no snapshots, so it need not overcommit.
+REDIS_CHATTER = re.compile(
+    "oO0OoO|Redis version=|Configuration loaded|Server initialized|Memory overcommit must be enabled"
+    "|overcommit_memory is set|Received SIGTERM|User requested shutdown|ready to exit"
+)
+
+
 def _redis_directory() -> Path:
     return settings.DATA_DIR / "redis"
 
@@ -67,20 +79,26 @@ NICE = ("nice", "-n", "5")
 def _celery(*arguments: str) -> tuple[str, ...]:
     # As root, which containers are, Celery warns at length of what JSON messages do not allow.
     python = (sys.executable, "-W", "ignore::UserWarning:celery.platforms")
-    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
+    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments)
 
 
 def _worker(queue: str) -> tuple[str, ...]:
-    """One process, without a pool: memory stays small, and tasks of a queue never run side by side."""
+    """One process, without a pool: memory stays small, and tasks of a queue never run side by side.
+
+    Each worker also watches the alarms, so that they are told while the other one is busy for long.
+    """
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return (*NICE, *_celery("worker", "--pool", "solo", "--queues", queue, "--hostname", f"{queue}@%h", *quiet))
+    return (
+        *NICE,
+        *_celery("worker", "--pool", "solo", "--queues", f"{queue},alarms", "--hostname", f"{queue}@%h", *quiet),
+    )
 
 
 def redis_part() -> Part | None:
     """The embedded Redis; None where the environment names another one."""
     if f"unix://{settings.REDIS_SOCKET}" != settings.REDIS_URL:
         return None
-    return Part("redis", redis_command(_redis_directory(), settings.REDIS_SOCKET), _prepare_redis)
+    return Part("redis", redis_command(_redis_directory(), settings.REDIS_SOCKET), _prepare_redis, REDIS_CHATTER)
 
 
 def serving_parts() -> list[Part]:

@@ -8,7 +8,16 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from statsproject.environment import env_bool, env_int, secret_of, socket_of
+from statsproject.environment import (
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_mail,
+    env_web_address,
+    secret_of,
+    socket_of,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
@@ -53,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "statsproject.requests.RouteMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "statsproject.headers.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -133,7 +143,11 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = None
 CELERY_RESULT_EXPIRES = None
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ROUTES = {"speed.tasks.*": {"queue": "speed"}, "views_layer.tasks.*": {"queue": "batch"}}
+CELERY_TASK_ROUTES = {
+    "speed.tasks.*": {"queue": "speed"},
+    "views_layer.tasks.*": {"queue": "batch"},
+    "statsproject.tasks.*": {"queue": "alarms"},
+}
 CELERY_TASK_DEFAULT_QUEUE = "batch"
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -169,7 +183,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 CSRF_COOKIE_HTTPONLY = True
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^metrics$"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 
@@ -261,6 +275,11 @@ UNFOLD = {
                         "icon": "history",
                         "link": reverse_lazy("admin:batch_restatement_changelist"),
                     },
+                    {
+                        "title": "Alerts",
+                        "icon": "notifications",
+                        "link": reverse_lazy("admin:statsproject_alert_changelist"),
+                    },
                     {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
                     {
                         "title": "Schedules",
@@ -285,10 +304,26 @@ UNFOLD = {
     },
 }
 
+LOG_FORMAT = env_choice("LOG_FORMAT", ("line", "json"))
+LOG_REQUESTS = env_bool("LOG_REQUESTS", LOG_FORMAT == "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "statsproject.logs.LineFormatter"},
+        "json": {"()": "statsproject.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    # They tell of every tick and every connection.
+    "loggers": {name: {"level": "WARNING"} for name in ("celery", "django_celery_beat", "kombu", "amqp")},
 }
+
+# Who may read /metrics from elsewhere than this machine.
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+
+# Who is told of alarms, see statsproject/alerts.py.
+ALERT_EMAILS = env_list("ALERT_EMAILS")
+ALERT_WEBHOOK = env_web_address("ALERT_WEBHOOK")
+DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or "affluence@localhost"
+vars().update(env_mail("EMAIL_URL"))

@@ -49,6 +49,15 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
+def named(text: str, name: str) -> str:
+    """A line of JSON that names the part: its own object where it said one, else what it said as the message."""
+    said = {"message": text}
+    if text.startswith("{"):
+        with suppress(ValueError):
+            said = json.loads(text)
+    return json.dumps({"part": name, **said}, ensure_ascii=False) + "\n"
+
+
 class Running:
     """A part, its process, and when it may start again."""
 
@@ -70,8 +79,11 @@ class Supervisor:
     SIGINT, SIGTERM and SIGHUP make it stop; a second one, without patience.
     """
 
-    def __init__(self, mark: str, cwd: Path, on_death: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(
+        self, mark: str, cwd: Path, on_death: Callable[[str], None] = lambda name: None, is_json: bool = False
+    ) -> None:
         self.on_death = on_death
+        self.is_json = is_json
         self.is_stopping = False
         self.patience = PATIENCE_SECONDS
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -122,7 +134,7 @@ class Supervisor:
 
     def say(self, text: str, name: str = "serve") -> None:
         """Print a line. Where nobody reads, it is lost rather than waited for: a full pipe must not stop the parts."""
-        line = f"{name:<12} | {text}\n".encode()[:WIDEST_LINE]
+        line = (named(text, name) if self.is_json else f"{name:<12} | {text}\n").encode()[:WIDEST_LINE]
         try:
             if select.select([], [1], [], 0)[1]:
                 os.write(1, line if line.endswith(b"\n") else line + b"\n")
@@ -164,7 +176,11 @@ class Supervisor:
             self._close(running)
         *lines, running.unfinished_line = (running.unfinished_line + said).split(b"\n")
         for line in lines:
-            self.say(line.decode(errors="replace"), running.part.name)
+            self._pass_on(line.decode(errors="replace"), running.part)
+
+    def _pass_on(self, line: str, part: Part) -> None:
+        if part.unsaid is None or not part.unsaid.search(line):
+            self.say(line, part.name)
 
     def _close(self, running: Running) -> None:
         stream = self._stream(running)

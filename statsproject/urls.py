@@ -5,12 +5,16 @@ from django.urls import include, path
 
 from events.tracker.script import script, types
 from statsproject.health import healthz
+from statsproject.metrics import metrics
 
 urlpatterns = [
     path("healthz", healthz),
     path("tracker.js", script),
     path("tracker.d.ts", types),
+    path("metrics", metrics),
     path("admin/", admin.site.urls),
     path("api/", include("views_layer.api.urls")),
     path("", include("views_layer.pages.urls")),
 ]
+
+handler500 = "statsproject.requests.answer_error"

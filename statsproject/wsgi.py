@@ -1,4 +1,4 @@
-"""WSGI entry: the collector answers POST /api/events before Django's handler sees the request."""
+"""WSGI entry: the collector answers POST /api/events before Django's handler sees the request; around both, Requests."""
 
 import os
 
@@ -10,6 +10,7 @@ django_application = get_wsgi_application()
 
 from events.collector import Collector  # noqa: E402  (models can be imported only after django.setup)
 from statsproject import pulse  # noqa: E402
+from statsproject.requests import Requests  # noqa: E402
 
-application = Collector(django_application)
+application = Requests(Collector(django_application))
 pulse.keep("web")

@@ -23,6 +23,8 @@ for name in (
     "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
 ):  # fmt: skip
     os.environ.pop(name, None)
+for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):
+    os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
 os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
 

@@ -286,39 +286,59 @@ def kind_due(now: datetime) -> str:
     return Run.DAILY if last is None or last.date() < now.date() else Run.HOURLY
 
 
-def status(now: datetime) -> dict[str, Any]:
-    """The state of the pipeline, for `pipeline_status` and the admin. `lag_events` 0: every 202 is in the answers.
+def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
+    """Where the pipeline stands. `lag_events` 0: every 202 is in the answers; `lag_seconds`: how long the oldest waits.
 
-    `mismatches` counts those that nobody has acknowledged in the admin.
+    `settled`: the buffers agree with the ledger. Without Redis, which is not asked where `has_redis` is False, they do
+    not, and answers end at the cut. `overdue`: the publication of a full hour is late by more than OVERDUE.
+    `mismatches`: those that nobody has acknowledged. `accounts`: of what was received in the last 24 hours.
     """
     log = event_log()
     head, published = log.head(), published_cut()
-    try:
-        state = recovery.settled(log)
-    except redis.RedisError:
-        state = None
+    state = _settled(log) if has_redis else None
     cut = published.position if published else {}
     applied = state.mark if state else cut
-    mismatches = Mismatch.objects.filter(acknowledged_at=None).count()
     hour = int(now.timestamp()) // 3_600
     day = list(log.accounts(hour - 24, hour + 1).values())
-    is_balanced = all(account.is_balanced for account in day)
     began_at = published.cut_at if published else _received_at(dict.fromkeys(head, 1), now)
     return {
         "log": head,
         "applied": applied,
         "cut": cut,
+        "cut_at": published.cut_at.isoformat() if published else None,
         "published_epoch": published.epoch if published else 0,
         "lag_events": log.count_between(applied, head),
+        "lag_seconds": _waited_s(log, applied, head, now),
         "audits": Audit.objects.count(),
-        "mismatches": mismatches,
+        "mismatches": Mismatch.objects.filter(acknowledged_at=None).count(),
         "rejected": RejectedEvent.objects.filter(replayed_at=None).count(),
         "accounts": {
             "received": sum(account.received for account in day),
             "accepted": sum(account.accepted for account in day),
             "duplicates": sum(account.duplicates for account in day),
             "rejected": sum(account.rejected for account in day),
-            "balanced": is_balanced,
+            "balanced": all(account.is_balanced for account in day),
         },
-        "healthy": state is not None and is_balanced and not mismatches and began_at >= _full_hour(now - OVERDUE),
+        "settled": state is not None,
+        "overdue": began_at < _full_hour(now - OVERDUE),
     }
+
+
+def buffer_sizes() -> tuple[dict[str, tuple[int, int]], int]:
+    """Lists and estimated bytes of the `active` and `frozen` buffer, and all bytes of Redis. Raises redis.RedisError."""
+    return buffers.sizes(), buffers.used_bytes()
+
+
+def _settled(log: EventLog) -> buffers.Pipeline | None:
+    try:
+        return recovery.settled(log)
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answers end at the last cut.", error)
+        return None
+
+
+def _waited_s(log: EventLog, applied: Position, head: Position, now: datetime) -> float:
+    """How long the oldest event that is not applied has been in the log; 0 where all are."""
+    behind = {partition: n for partition, n in head.items() if n > applied.get(partition, 0)}
+    next_chunks = {partition: applied.get(partition, 0) + 1 for partition in behind}
+    return max(0.0, (now - _received_at(next_chunks, now)).total_seconds())

@@ -72,6 +72,12 @@ class BuffersContract:
         assert (self.apply(1, 1, 2), self.apply(2, 2, 3)) == (True, True)
         assert (buffers.pipeline(), self.seen()) == (buffers.Pipeline(0, 1, at(2), None, None), (4, {1, 2, 3}))
 
+    def test_it_tells_the_size_of_both(self):
+        self.apply(1, 1, 2)
+        buffers.swap()
+        (active, (lists, size)) = (buffers.sizes()[name] for name in ("active", "frozen"))
+        assert (active, lists, size > 0) == ((0, 0), 1, True)
+
     def test_a_chunk_counts_once(self):
         assert (self.apply(1, 1), self.apply(1, 1), self.seen()) == (True, False, (1, {1}))
 

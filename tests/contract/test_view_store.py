@@ -40,6 +40,12 @@ class ViewStoreContract:
         assert store.write(1, iter([row(3, b"c"), row(1, bytes(range(256))), row(2, b"")])) == 3
         assert self.found(store, 1) == [(1, 1, bytes(range(256))), (2, 1, b""), (3, 1, b"c")]
 
+    def test_it_says_how_much_it_holds(self, store):
+        store.write(1, [row(1, b"a"), row(2, b"b")])
+        store.write(2, [row(1, b"c")])
+        size = store.size()
+        assert size is None or (size.rows, size.bytes > 0) == (3, True)
+
     def test_it_keeps_what_is_there_when_it_is_written_again(self, store):
         store.write(1, [row(1, b"first")])
         store.write(1, [row(1, b"second"), row(2, b"new")])

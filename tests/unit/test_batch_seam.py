@@ -191,7 +191,7 @@ def test_a_corrupted_buffer_loses_against_batch_and_is_told(damage: bytes | None
     with pytest.raises(SystemExit):
         call_command("pipeline_status", "--json")
     status = json.loads(capsys.readouterr().out)
-    assert (status["mismatches"], status["healthy"], status["lag_events"]) == (1, False, 0)
+    assert (status["mismatches"], status["lag_events"]) == (1, 0)
 
 
 def alter(rollup: str, payload: bytes, grain: str = "hour") -> bytes:
@@ -226,7 +226,7 @@ def test_a_row_that_was_altered_is_mended_by_the_daily_run_and_told() -> None:
     assert Audit.objects.get(epoch=3).mismatch_count == 1
     restated = Restatement.objects.filter(epoch=3, metric="events").values_list("old", "new", "reason")
     assert list(restated) == [(1, 2, Restatement.CORRECTED)]
-    assert (seam.status(timezone.now())["mismatches"], seam.status(timezone.now())["healthy"]) == (1, False)
+    assert seam.status(timezone.now())["mismatches"] == 1
 
 
 def test_a_row_that_was_altered_is_told_with_what_an_hourly_run_would_have_made_of_it() -> None:
@@ -313,7 +313,7 @@ def test_a_mismatch_that_is_acknowledged_makes_nothing_unhealthy(client) -> None
     selected = {"action": "acknowledge", "_selected_action": [Mismatch.objects.get().pk]}
     client.post("/admin/batch/mismatch/", selected)
     after = seam.status(timezone.now())
-    assert [(status["mismatches"], status["healthy"]) for status in (before, after)] == [(1, False), (0, True)]
+    assert [status["mismatches"] for status in (before, after)] == [1, 0]
     assert (Mismatch.objects.get().acknowledged_by, Mismatch.objects.get().acknowledged_at is None) == ("root", False)
 
 
@@ -486,7 +486,7 @@ def test_a_run_that_comes_after_its_epoch_was_published_restates_nothing() -> No
         restatements.enter(1, [])
 
 
-def test_status_without_redis_is_unhealthy_and_still_counts(monkeypatch) -> None:
+def test_status_without_redis_is_unsettled_and_still_counts(monkeypatch) -> None:
     append(1)
     seam.run_now(Run.HOURLY)
     append(2)
@@ -496,24 +496,24 @@ def test_status_without_redis_is_unhealthy_and_still_counts(monkeypatch) -> None
 
     monkeypatch.setattr(buffers, "pipeline", dead)
     status = seam.status(timezone.now())
-    assert (status["healthy"], status["lag_events"], status["applied"]) == (False, 1, {"main": 1})
+    assert (status["settled"], status["lag_events"], status["applied"]) == (False, 1, {"main": 1})
 
 
-def test_a_publication_that_is_overdue_is_unhealthy() -> None:
+def test_a_publication_that_is_late_by_more_than_ten_minutes_is_overdue() -> None:
     record_cut(1, {}, NOW)
     mark_published(1, NOW)
     consumer.apply_new()
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
-    assert [seam.status(now)["healthy"] for now in late] == [True, False]
+    assert [seam.status(now)["overdue"] for now in late] == [False, True]
     assert (Cut.objects.count(), view_store().is_sealed(0)) == (1, True)
 
 
-def test_a_first_publication_that_never_comes_is_unhealthy() -> None:
+def test_a_first_publication_that_never_comes_is_overdue() -> None:
     received_at = int(NOW.timestamp() * 1000)
     log.append([Event("acme", "e", "view", 1, received_at, 1, 1, 1)], received_at)
     consumer.apply_new()
     late = [NOW.replace(hour=11, minute=9), NOW.replace(hour=11, minute=11)]
-    assert [seam.status(now)["healthy"] for now in late] == [True, False]
+    assert [seam.status(now)["overdue"] for now in late] == [False, True]
 
 
 def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
@@ -522,7 +522,7 @@ def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
-    assert (status["healthy"], status["applied"]) == (False, {"main": 1})
+    assert (status["settled"], status["applied"]) == (False, {"main": 1})
 
 
 def test_an_event_that_nobody_accounted_for_is_told() -> None:
@@ -531,7 +531,7 @@ def test_an_event_that_nobody_accounted_for_is_told() -> None:
     seam.run_now(Run.HOURLY)
     found = Mismatch.objects.values_list("kind", "hour_at", "acknowledged_at")
     epoch_began = datetime(1970, 1, 1, tzinfo=UTC)
-    assert (list(found), seam.status(timezone.now())["healthy"]) == ([("account", epoch_began, None)], False)
+    assert (list(found), seam.status(timezone.now())["mismatches"]) == ([("account", epoch_began, None)], 1)
 
 
 def test_a_lost_file_of_the_archive_is_written_again() -> None:

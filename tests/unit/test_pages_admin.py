@@ -18,6 +18,7 @@ LISTS = (
     "events/rejectedevent",
     "events/rejectedcount",
     "events/cut",
+    "statsproject/alert",
     "auth/user",
     "auth/group",
     "django_celery_beat/periodictask",

@@ -36,9 +36,9 @@ def answer_error(error: Exception, context: dict) -> Response | None:
         return shown
     if response is None:
         logger.exception("A request of the API failed.")
-        return _response(
-            500, "server_error", "The question could not be answered because of an error of the server.", None
-        )
+        request_id = context["request"].headers.get("X-Request-Id", "without id")
+        detail = f"The question could not be answered because of an error of the server (request {request_id})."
+        return _response(500, "server_error", detail, None)
     return response
 
 

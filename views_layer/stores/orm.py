@@ -8,7 +8,7 @@ from django.db import connections, transaction
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import RowAddress, RowsGone, ViewStore
+from batch.view_store import RowAddress, RowsGone, StoreSize, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
 
@@ -17,6 +17,11 @@ BIRTH = -1
 """The version under which the store keeps its own mark."""
 CLEANED = -2
 """The version under which the store keeps up to which version it was cleaned."""
+BYTES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": f"SELECT pg_total_relation_size('{ViewRow._meta.db_table}')",
+}
+"""What the store takes on disk, by database vendor; of SQLite the whole file, which is the store's own."""
 
 
 class OrmViewStore(ViewStore):
@@ -102,3 +107,11 @@ class OrmViewStore(ViewStore):
 
     def forget_days(self, hub: str) -> None:
         ViewRow.objects.filter(hub=hub, grain__in=[DAY, MONTH])._raw_delete("views")
+
+    def size(self) -> StoreSize | None:
+        query = BYTES.get(connections["views"].vendor)
+        if query is None:
+            return None
+        with connections["views"].cursor() as cursor:
+            cursor.execute(query)
+            return StoreSize(ViewRow.objects.count(), cursor.fetchone()[0])

@@ -5,9 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connections
-from django.db.migrations.executor import MigrationExecutor
 
+from statsproject import databases
 from statsproject.celery import store_schedule
 from statsproject.static_files import collect_static_files
 
@@ -19,11 +18,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for alias in settings.DATABASES:
-            executor = MigrationExecutor(connections[alias])
-            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                self.stdout.write(f"Migrate {alias}.")
-                call_command("migrate", database=alias, interactive=False, verbosity=0)
+        databases.migrate(self.stdout.write)
         store_schedule()
         if collect_static_files():
             self.stdout.write("Collected static files.")

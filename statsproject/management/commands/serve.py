@@ -31,7 +31,8 @@ class Command(BaseCommand):
             refuse_taken_port(settings.HOST, settings.PORT)
         except Refusal as refusal:
             raise CommandError(str(refusal)) from None
-        self.supervisor = Supervisor(str(settings.DATA_DIR), settings.BASE_DIR, pulse.stop)
+        is_json = settings.LOG_FORMAT == "json"
+        self.supervisor = Supervisor(str(settings.DATA_DIR), settings.BASE_DIR, pulse.stop, is_json)
         if orphans:
             self.supervisor.say(f"Ended {orphans} processes that an earlier run had left behind.")
         try:
