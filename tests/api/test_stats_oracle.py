@@ -21,6 +21,7 @@ from speed import consumer
 from tests import caches, oracle
 from views_layer import ask, seam
 from views_layer.models import Seal, ViewRow
+from views_layer.question import TIME_DIMENSIONS
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -172,7 +173,8 @@ def filter_values(events: list[Any], zone: str) -> dict[str, list[str]]:
     for name in DIMENSIONS:
         values = [oracle.value_of(event, name, oracle.ZoneInfo(zone)) for event in events]
         texts = {v if isinstance(v, str) else json.dumps(v) for v in values if v is not None}
-        found[name] = [*sorted(texts), "", "77"]
+        # A value that no event has, but of the dimension's range.
+        found[name] = [*sorted(texts), "", "7" if name in TIME_DIMENSIONS else "77"]
     return found
 
 
