@@ -38,7 +38,7 @@ def _apply(log: EventLog, until: Position | None) -> tuple[int, bool]:
         learn(event for chunk in batch for event in chunk.events)
         long_lists = buffers.apply(state.active, state.mark, next_mark, folding.entries(batch))
         if long_lists is None:
-            logger.info("Somebody else moved the buffers on from %s; starting again there.", state)
+            logger.debug("Somebody else moved the buffers on from %s; starting again there.", state)
             return applied, False
         applied += sum(len(chunk.events) for chunk in batch)
         state = replace(state, mark=next_mark)

@@ -82,7 +82,7 @@ def rebuild(log: EventLog, found: buffers.Pipeline | None) -> bool:
     end = waiting.position if waiting else start
     if not at_or_before(end, log.head()):
         raise LogGap(f"The log ends at {log.head()}, before the recorded cut {end}; restore the log before reading on.")
-    level = logging.WARNING if found or published else logging.INFO
+    level = logging.WARNING if found or published else logging.DEBUG
     logger.log(level, "The buffers (%s) do not agree with the ledger; they are built again from the log.", found)
     if found is None:
         buffers.forget_other_declarations()

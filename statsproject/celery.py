@@ -4,6 +4,7 @@ Messages carry no data: each task asks the log and the ledger what there is to d
 doubled costs nothing.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +60,10 @@ def store_schedule() -> None:
 
 
 @setup_logging.connect
-def _keep_logging(**_: object) -> None:
-    """Celery sets up no logging of its own where this is connected: that of the settings holds."""
+def _keep_logging(loglevel: int, **_: object) -> None:
+    """Where this is connected Celery sets up no logging: that of the settings holds, and --loglevel for its own lines."""
+    for name in ("celery", "django_celery_beat", "kombu", "amqp"):
+        logging.getLogger(name).setLevel(loglevel)
 
 
 @task_prerun.connect

@@ -79,7 +79,7 @@ NICE = ("nice", "-n", "5")
 def _celery(*arguments: str) -> tuple[str, ...]:
     # As root, which containers are, Celery warns at length of what JSON messages do not allow.
     python = (sys.executable, "-W", "ignore::UserWarning:celery.platforms")
-    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments)
+    return (*python, "-m", "celery", "-q", "-A", "statsproject", *arguments, "--loglevel", "WARNING")
 
 
 def _worker(queue: str) -> tuple[str, ...]:

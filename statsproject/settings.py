@@ -315,8 +315,6 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    # They tell of every tick and every connection.
-    "loggers": {name: {"level": "WARNING"} for name in ("celery", "django_celery_beat", "kombu", "amqp")},
 }
 
 # Who may read /metrics from elsewhere than this machine.
