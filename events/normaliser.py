@@ -20,6 +20,7 @@ from django.conf import settings
 from aggregations.event import Scalar
 from events import geography, sources, user_agents
 from events.log import Rejection
+from events.models import SLUG
 from events.sent import UNPRINTABLE, Reject, Sent, TrustedSent, plain_properties, shown, without_addresses
 
 ACTIONS = frozenset({"view", "read", "share", "download", "print", "click", "search", "play", "feature"})
@@ -235,8 +236,12 @@ def _cookieless_key(draft: Draft) -> bytes:
 
 def hub_said(sent: Any, caller: Caller) -> str:
     """The hub that an event names, checked or as it came; "" where it is none that the caller may send to."""
-    hub = sent.hub if isinstance(sent, Sent) else sent.get("hub") if isinstance(sent, dict) else None
-    return hub if hub and isinstance(hub, str) and caller.hubs(hub) else ""
+    if isinstance(sent, Sent):
+        return sent.hub if sent.hub and caller.hubs(sent.hub) else ""
+    hub = sent.get("hub") if isinstance(sent, dict) else None
+    if not isinstance(hub, str) or not re.fullmatch(SLUG.regex, hub):  # no other text should reach a database
+        return ""
+    return hub if caller.hubs(hub) else ""
 
 
 def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) -> Rejection:

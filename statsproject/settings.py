@@ -315,6 +315,8 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    # It says of each login that it was one.
+    "loggers": {"axes": {"level": "WARNING"}},
 }
 
 # Who may read /metrics from elsewhere than this machine.

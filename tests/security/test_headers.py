@@ -93,6 +93,7 @@ def test_scripts_read_no_cookie() -> None:
 
 def run(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "DATA_DIR": str(data_dir), **environment}
+    environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)  # browser tests of this process set it for their own sake
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

@@ -71,12 +71,22 @@ def led(table: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, ...]]:
 
 ROUTES = {
     "healthz": all_hubs(others=503),
-    "api/metrics": all_hubs(others=200),
-    "api/schema": all_hubs(others=200),
-    "api/hubs/<slug:hub>/stats": API,
-    "api/hubs/<slug:hub>/live": API,
-    "api/hubs/<slug:hub>/media": API,
-    "api/hubs/<slug:hub>/restatements": API,
+    # To the machine itself, as these callers are; tests/operation has the others.
+    "metrics": all_hubs(others=200),
+    "tracker.js": all_hubs(others=200),
+    "tracker.d.ts": all_hubs(others=200),
+    **{
+        f"api/{route}{slash}": table
+        for slash in ("", "/")
+        for route, table in {
+            "metrics": all_hubs(others=200),
+            "schema": all_hubs(others=200),
+            "hubs/<slug:hub>/stats": API,
+            "hubs/<slug:hub>/live": API,
+            "hubs/<slug:hub>/media": API,
+            "hubs/<slug:hub>/restatements": API,
+        }.items()
+    },
     "api/": all_hubs(others=404),
     "": {
         name: (row[0],) * 3
@@ -124,7 +134,7 @@ def path_of(route: str, hub: str) -> str:
     path = route.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
     if panel:
         path = path.replace("<slug:name>", panel.tables[0].name)
-    return "/" + path + ("?metrics=events" if path.endswith("/stats") else "")
+    return "/" + path + ("?metrics=events" if path.rstrip("/").endswith("/stats") else "")
 
 
 def events(hub: str, note: str, start) -> Iterator[dict]:
