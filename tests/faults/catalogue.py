@@ -1,0 +1,439 @@
+"""The faults: one literal list. Each is done to a running stack under load, and is over when its `do` returns."""
+
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from tests.faults.check import Checker
+from tests.faults.load import Load
+from tests.faults.stack import NotSo, Stack, until, wait
+
+STRIKES_WITHIN_S = 45.0
+LEASE_S = 61.0
+"""A little longer than the claim of a run that says nothing (batch.ledger.LEASE)."""
+TWO_HOURS = 7200.0
+
+
+@dataclass
+class Scene:
+    """What a fault may touch. `long` stretches those that last, such as a Redis that is down."""
+
+    stack: Stack
+    load: Load
+    checker: Checker
+    random: random.Random
+    long: float = 1.0
+    dumps: list[Path] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """In the middle of a fault: rest, and let everything be exact. Raises NotSo."""
+        self.load.pause(60)
+        self.checker.healed()
+        self.load.go_on()
+
+
+Do = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`alone`: it cannot strike together with others."""
+
+    name: str
+    do: Do
+    alone: bool = False
+
+
+# Triggers: what makes the processes come to a point.
+
+
+def nothing(scene: Scene) -> None:
+    """The load alone does."""
+
+
+def hour(scene: Scene) -> None:
+    scene.stack.pass_hour()
+
+
+def midnight(scene: Scene) -> None:
+    scene.stack.pass_midnight()
+
+
+def wipe(scene: Scene) -> None:
+    with scene.stack.redis() as client:
+        client.flushall()
+
+
+# What is done.
+
+
+def kill(scene: Scene, part: str) -> None:
+    """kill -9 of one process of a part, at a random moment."""
+    wait(scene.random.uniform(0, 1))
+    found = scene.stack.processes(part)
+    if found:
+        with suppress(psutil.Error):
+            scene.random.choice(found).kill()
+    wait(0.5)
+
+
+def kill_in_run(scene: Scene, part: str) -> None:
+    """kill -9 at a random moment of a batch run."""
+    scene.stack.pass_hour()
+    wait(scene.random.uniform(0.2, 2.5))
+    scene.stack.signal(part, signal.SIGKILL)
+
+
+def kill_supervisor(scene: Scene) -> None:
+    """kill -9 of the supervisor; whoever runs it (systemd, an operator) starts it again."""
+    assert scene.stack.serve is not None
+    scene.stack.serve.kill()
+    scene.stack.serve.wait()
+    scene.stack.launch()
+    until(scene.stack.is_healthy, 60, "/healthz 200 after the supervisor was killed")
+
+
+def strike(scene: Scene, point: str, when: str, action: str, part: str, trigger: Do, **more: object) -> dict:
+    """Arm a point, pull the trigger, wait for the strike; returns what struck. Raises NotSo."""
+    before = len(scene.stack.struck())
+    scene.stack.arm(point, when, action, part, **more)
+    trigger(scene)
+
+    def mine() -> list[dict]:
+        return [one for one in scene.stack.struck()[before:] if (one["point"], one["when"]) == (point, when)]
+
+    until(mine, STRIKES_WITHIN_S, f"{action} {when} {point} in {part}")
+    return mine()[0]
+
+
+def kill_at(scene: Scene, point: str, when: str, part: str, trigger: Do = nothing, skip: int = 0) -> None:
+    strike(scene, point, when, "kill", part, trigger, skip=scene.random.randint(0, skip))
+
+
+def kill_in_command(scene: Scene, point: str, when: str, arguments: tuple[str, ...], skip: int = 0) -> None:
+    """kill -9 of a `run_batch` at a point."""
+    scene.stack.arm(point, when, "kill", "run_batch", skip=scene.random.randint(0, skip))
+    process = scene.stack.command("run_batch", *arguments)
+    process.communicate(timeout=120)
+    if process.returncode != -signal.SIGKILL:
+        raise NotSo(f"run_batch was not killed {when} {point}: it ended with {process.returncode}")
+
+
+def freeze(scene: Scene, part: str, seconds: float) -> None:
+    scene.stack.signal(part, signal.SIGSTOP)
+    wait(seconds * scene.long)
+    scene.stack.signal(part, signal.SIGCONT)
+
+
+@contextmanager
+def frozen_at(scene: Scene, point: str, when: str, part: str, trigger: Do) -> Iterator[None]:
+    """A process that is stopped at a point, until the context is left."""
+    found = strike(scene, point, when, "stop", part, trigger)
+    try:
+        yield
+    finally:
+        with suppress(psutil.Error):
+            psutil.Process(found["pid"]).resume()
+
+
+def zombie_run(scene: Scene, point: str, when: str = "before") -> None:
+    """A run is frozen past its lease, another one publishes its epoch, and it wakes: it must publish nothing."""
+    with frozen_at(scene, point, when, "worker-batch", hour):
+        scene.stack.pass_time(LEASE_S)
+        scene.stack.manage("run_batch")
+        wait(0.5)
+
+
+def zombie_meets_run(scene: Scene) -> None:
+    """A run is frozen past its lease and wakes in the middle of the run that took over."""
+    with frozen_at(scene, "fold", "before", "worker-batch", hour):
+        scene.stack.pass_time(LEASE_S)
+        before = len(scene.stack.struck())
+        scene.stack.arm("publish", "before", "delay", "run_batch", seconds=3)
+        process = scene.stack.command("run_batch")
+        until(lambda: len(scene.stack.struck()) > before, STRIKES_WITHIN_S, "the second run at publish")
+    process.communicate(timeout=120)
+
+
+def zombie_consumer(scene: Scene) -> None:
+    """A consumer is frozen before it applies, others apply and swap, and it wakes: nothing may count twice."""
+    with frozen_at(scene, "apply.script", "before", "worker-speed", nothing):
+        scene.stack.manage("run_batch")
+
+
+def two_runs(scene: Scene) -> None:
+    """Two run_batch at once, while a full hour passes for the worker."""
+    kinds = [scene.random.choice(([], ["--daily"], ["--rebuild"])) for _ in range(2)]
+    running = [scene.stack.command("run_batch", *kind) for kind in kinds]
+    scene.stack.pass_hour()
+    for process in running:
+        out, err = process.communicate(timeout=180)
+        if process.returncode:
+            raise NotSo(f"run_batch ended with {process.returncode}: {(out + err)[-800:]}")
+
+
+def two_beats(scene: Scene) -> None:
+    import sys
+
+    beat = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-q", "-A", "statsproject", "beat", "--loglevel", "WARNING"],
+        env=scene.stack.environment,
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=scene.stack.log,
+        stderr=scene.stack.log,
+    )
+    wait(4)
+    scene.stack.pass_hour()
+    wait(4)
+    beat.kill()
+    beat.wait()
+
+
+def no_beat(scene: Scene) -> None:
+    """No beat over three full hours."""
+    with scene.stack.kept_down("beat"):
+        for _ in range(3):
+            scene.stack.pass_hour()
+            wait(2)
+
+
+def broker(scene: Scene, says: str) -> None:
+    """Every message to the broker is lost or doubled, over a full hour."""
+    path = scene.stack.directory / "broker"
+    path.write_text(says)
+    scene.stack.pass_hour()
+    wait(5 * scene.long)
+    path.unlink()
+
+
+def drop_queues(scene: Scene) -> None:
+    """The messages that wait in the broker are gone."""
+    scene.stack.pass_hour()
+    for _ in range(30):
+        with suppress(Exception), scene.stack.redis() as client:
+            client.delete("speed", "batch")
+        wait(0.1)
+
+
+def disk_full(scene: Scene, point: str, part: str, of: str, trigger: Do = nothing) -> None:
+    """The disk is full from a point on, for seconds. Where no disk can be made, the point alone fails, once."""
+    if not scene.stack.has_disk:
+        strike(scene, point, "before", "refuse-space", part, trigger, of=of)
+        return
+    try:
+        strike(scene, point, "before", "fill", part, trigger, ballast=str(scene.stack.ballast))
+        wait(4 * scene.long)
+    finally:
+        scene.stack.free_disk()
+
+
+def redis_emptied(scene: Scene) -> None:
+    wait(scene.random.uniform(0, 1))
+    wipe(scene)
+
+
+def redis_file_lost(scene: Scene) -> None:
+    scene.stack.put_redis_back(None)
+
+
+def redis_restored(scene: Scene) -> None:
+    """Redis comes back with an append-only file from before a published epoch."""
+    dump = scene.stack.base / f"dump-{len(scene.dumps)}.aof"
+    shutil.copy(scene.stack.append_only_file, dump)
+    scene.dumps.append(dump)
+    scene.stack.manage("run_batch")
+    wait(1)
+    scene.stack.put_redis_back(dump)
+
+
+def redis_restored_any(scene: Scene) -> None:
+    """Redis comes back with any of the files copied so far."""
+    if not scene.dumps:
+        redis_restored(scene)
+        return
+    scene.stack.put_redis_back(scene.random.choice(scene.dumps))
+
+
+def redis_gone(scene: Scene) -> None:
+    with scene.stack.kept_down("redis"):
+        scene.stack.pass_hour()
+        wait(10 * scene.long)
+
+
+def redis_hangs(scene: Scene) -> None:
+    freeze(scene, "redis", 8)
+
+
+def redis_out_of_memory(scene: Scene) -> None:
+    with scene.stack.redis() as client:
+        client.config_set("maxmemory", 1)
+        scene.stack.pass_hour()
+        wait(8 * scene.long)
+        client.config_set("maxmemory", 0)
+
+
+def views_emptied(scene: Scene) -> None:
+    scene.stack.empty_view_store()
+
+
+def views_emptied_in_run(scene: Scene) -> None:
+    with frozen_at(scene, "seal", "before", "worker-batch", hour):
+        scene.stack.empty_view_store()
+
+
+def views_file_lost(scene: Scene) -> None:
+    """The file of the view store is deleted while nothing runs."""
+    scene.stack.stop()
+    for path in scene.stack.data_dir.glob("views.sqlite3*"):
+        path.unlink()
+    scene.stack.start()
+
+
+def archive_lost(scene: Scene) -> None:
+    scene.stack.delete_archive()
+
+
+def views_and_archive_lost(scene: Scene) -> None:
+    scene.stack.empty_view_store()
+    scene.stack.delete_archive()
+
+
+def wrong_clock(scene: Scene, part: str, seconds: float) -> None:
+    """One part's clock is stepped, everything heals with the clock as wrong as it is, and it is stepped back."""
+    if seconds < 0 and part == "web":
+        scene.load.behind_ms = int(-seconds * 1000) + 60_000
+        wait(1)
+    try:
+        scene.stack.skew(part, seconds)
+        wait(2)
+        scene.stack.pass_hour()
+        wait(3)
+        scene.settle()
+    finally:
+        scene.stack.skew(part, 0)
+    wait(1)
+    scene.load.behind_ms = 0
+
+
+def _at(point: str, part: str, trigger: Do = nothing, skip: int = 0, whens: tuple[str, ...] = ("before", "after")):
+    """kill -9 before and after a point."""
+    return [
+        Fault(
+            f"kill -9 {when} {point}", partial(kill_at, point=point, when=when, part=part, trigger=trigger, skip=skip)
+        )
+        for when in whens
+    ]
+
+
+CATALOGUE: tuple[Fault, ...] = (
+    *(Fault(f"kill -9 {part}", partial(kill, part=part)) for part in ("web", "worker-speed", "worker-batch", "beat")),
+    Fault("kill -9 redis", partial(kill, part="redis")),
+    Fault("kill -9 supervisor", kill_supervisor, alone=True),
+    Fault("kill -9 worker-batch in a run", partial(kill_in_run, part="worker-batch")),
+    Fault("kill -9 redis in a run", partial(kill_in_run, part="redis")),
+    Fault("kill -9 worker-speed in a run", partial(kill_in_run, part="worker-speed")),
+    *_at("append.ids", "web"),
+    *_at("append.numbering", "web"),
+    *_at("append.chunk", "web"),
+    *_at("append.commit", "web"),
+    *_at("append.announce", "web"),
+    *_at("nudge", "web"),
+    *_at("apply.fold", "worker-speed", whens=("before",)),
+    *_at("apply.learn", "worker-speed"),
+    *_at("apply.script", "worker-speed", skip=5),
+    *_at("apply.compact", "worker-speed", skip=10),
+    *_at("recover.install", "worker-speed", trigger=wipe),
+    *_at("swap.script", "worker-batch", trigger=hour),
+    *_at("swap.record", "worker-batch", trigger=hour),
+    *_at("claim", "worker-batch", trigger=hour),
+    *_at("archive.range", "worker-batch", trigger=hour),
+    *_at("archive.file", "worker-batch", trigger=hour, skip=2),
+    *_at("archive.record", "worker-batch", trigger=hour, skip=2),
+    *_at("archive.join", "worker-batch", trigger=midnight),
+    *_at("fold", "worker-batch", trigger=hour),
+    *_at("audit", "worker-batch", trigger=hour),
+    *_at("rows", "worker-batch", trigger=hour, skip=40),
+    *_at("recompute", "worker-batch", trigger=midnight, skip=2),
+    *_at("seal", "worker-batch", trigger=hour),
+    *_at("publish", "worker-batch", trigger=hour),
+    *_at("publish.mark", "worker-batch", trigger=hour),
+    *_at("retire", "worker-batch", trigger=hour),
+    *_at("clean.rows", "worker-batch", trigger=hour),
+    *_at("clean.files", "worker-batch", trigger=midnight),
+    Fault("kill -9 run_batch --rebuild in rows", partial(kill_in_command, point="rows", when="after", arguments=("--rebuild",), skip=60)),
+    Fault("kill -9 run_batch --daily before publish", partial(kill_in_command, point="publish", when="before", arguments=("--daily",))),
+    Fault("kill -9 run_batch after apply", partial(kill_in_command, point="swap.script", when="after", arguments=())),
+    Fault("freeze web", partial(freeze, part="web", seconds=6)),
+    Fault("freeze worker-speed", partial(freeze, part="worker-speed", seconds=6)),
+    Fault("freeze worker-batch", partial(freeze, part="worker-batch", seconds=6)),
+    Fault("freeze beat", partial(freeze, part="beat", seconds=6)),
+    *(
+        Fault(f"zombie run: frozen past its lease before {point}", partial(zombie_run, point=point), alone=True)
+        for point in ("archive.file", "archive.record", "fold", "rows", "audit", "seal", "publish")
+    ),
+    Fault("zombie run: frozen past its lease after publish", partial(zombie_run, point="publish", when="after"), alone=True),
+    Fault("zombie run: wakes in the run that took over", zombie_meets_run, alone=True),
+    Fault("zombie consumer", zombie_consumer, alone=True),
+    Fault("two beats", two_beats),
+    Fault("no beat over three full hours", no_beat),
+    Fault("two batch runs at once", two_runs, alone=True),
+    Fault("broker messages lost", partial(broker, says="lose")),
+    Fault("broker messages doubled", partial(broker, says="double")),
+    Fault("broker queues deleted", drop_queues),
+    Fault("disk full before append", partial(disk_full, point="append.chunk", part="web", of="sqlite"), alone=True),
+    Fault("disk full before archive", partial(disk_full, point="archive.file", part="worker-batch", of="file", trigger=hour), alone=True),
+    Fault("disk full before rows", partial(disk_full, point="rows", part="worker-batch", of="sqlite", trigger=hour), alone=True),
+    Fault("disk full before publish", partial(disk_full, point="publish", part="worker-batch", of="sqlite", trigger=hour), alone=True),
+    Fault("redis emptied", redis_emptied),
+    Fault("redis emptied, file lost", redis_file_lost, alone=True),
+    Fault("redis restored from a dump before the last epoch", redis_restored, alone=True),
+    Fault("redis restored from any earlier dump", redis_restored_any, alone=True),
+    Fault("redis gone for a while", redis_gone, alone=True),
+    Fault("redis hangs for a while", redis_hangs, alone=True),
+    Fault("redis out of memory", redis_out_of_memory, alone=True),
+    Fault("view store emptied", views_emptied, alone=True),
+    Fault("view store emptied in a run", views_emptied_in_run, alone=True),
+    Fault("view store's file lost", views_file_lost, alone=True),
+    Fault("archive deleted", archive_lost, alone=True),
+    Fault("view store and archive deleted", views_and_archive_lost, alone=True),
+    *(
+        Fault(f"clock of {part} two hours {'ahead' if hours > 0 else 'behind'}", partial(wrong_clock, part=part, seconds=hours * 3600), alone=True)
+        for part in ("web", "worker-speed", "worker-batch", "beat")
+        for hours in (2, -2)
+    ),
+)  # fmt: skip
+
+FIRST = (
+    "kill -9 web",
+    "kill -9 worker-speed",
+    "kill -9 worker-batch",
+    "kill -9 beat",
+    "kill -9 redis",
+    "kill -9 supervisor",
+)
+"""The shortest useful schedule: each kind of process."""
+
+
+def schedule(count: int, seed: int, only: str = "") -> Iterator[list[Fault]]:
+    """Groups of one to three faults, `count` in all: first each fault of the catalogue in some order, then any."""
+    chance = random.Random(seed)
+    some = [fault for fault in CATALOGUE if only in fault.name]
+    left: list[Fault] = []
+    while count > 0:
+        size = min(count, chance.choice((1, 1, 1, 2, 3)))
+        group: list[Fault] = []
+        while len(group) < size:
+            left = left or chance.sample(some, len(some))
+            if group and (left[-1].alone or group[0].alone or left[-1] in group):
+                break
+            group.append(left.pop())
+        count -= len(group)
+        yield group

@@ -1,0 +1,221 @@
+"""The check: answers over HTTP and the log itself, against what was accepted.
+
+Three claims. In the log every accepted id is there once, and none that was not sent. At rest every answer is the
+oracle's. And any answer at all, given at any moment, is the log up to the end of one of its chunks.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.faults.load import HUBS, NAMELESS, Facts
+from tests.faults.stack import NotSo, Stack, until, wait
+
+HOUR_MS = 3_600_000
+METRICS = ("events", "views", "duration_ms", "shares", "visits", "visitors")
+SUMS = METRICS[:4]
+HEALED_S = 60.0
+SHOWN = 6
+
+
+@dataclass
+class Numbers:
+    """One row of the oracle: sums and sets."""
+
+    events: int = 0
+    views: int = 0
+    duration_ms: int = 0
+    shares: int = 0
+    visits: set[tuple[str, str]] = field(default_factory=set)
+    visitors: set[str] = field(default_factory=set)
+
+    def add(self, facts: Facts) -> None:
+        self.events += 1
+        self.views += facts.action == "view" and facts.media is not None
+        self.duration_ms += facts.duration_ms
+        self.shares += facts.action == "share"
+        self.visits.add((facts.visitor, facts.visit))
+        self.visitors.add(facts.visitor)
+
+    def shown(self, metrics: Iterable[str]) -> tuple[int, ...]:
+        values = (getattr(self, metric) for metric in metrics)
+        return tuple(len(value) if isinstance(value, set) else value for value in values)
+
+
+def _hour(facts: Facts) -> str:
+    return datetime.fromtimestamp(facts.occurred_at // HOUR_MS * 3600, UTC).isoformat(timespec="seconds")
+
+
+QUESTIONS: dict[str, tuple[dict[str, str], Callable[[Facts], tuple]]] = {
+    "total": ({}, lambda facts: ()),
+    "by media": ({"by": "media"}, lambda facts: (facts.media,)),
+    "by action": ({"by": "action"}, lambda facts: (facts.action,)),
+    "by hour": ({"interval": "hour", "timezone": "UTC"}, lambda facts: (_hour(facts),)),
+    "by media and action, raw": ({"by": "media,action"}, lambda facts: (facts.media, facts.action)),
+}
+"""What is asked of every hub: parameters, and the row of an event. No rollup holds media and action together."""
+
+
+class Oracle:
+    """The accepted events, counted once. `take` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.ids: set[tuple[str, str]] = set()
+        self.rows: dict[tuple[str, str], dict[tuple, Numbers]] = {(h, q): {} for h in HUBS for q in QUESTIONS}
+        self.first_at, self.last_at = 2**62, 0
+
+    def take(self, accepted: list[Facts]) -> None:
+        with self._lock:
+            for facts in accepted:
+                self.ids.add((facts.hub, facts.id))
+                self.first_at, self.last_at = (
+                    min(self.first_at, facts.occurred_at),
+                    max(self.last_at, facts.occurred_at),
+                )
+                for name, (_, row_of) in QUESTIONS.items():
+                    self.rows[facts.hub, name].setdefault(row_of(facts), Numbers()).add(facts)
+
+
+class Reader(threading.Thread):
+    """Asks for totals again and again; each answer must be the log up to some chunk."""
+
+    def __init__(self, stack: Stack, keys: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self._stack, self._keys = stack, keys
+        self.answers: list[tuple[str, tuple[int, int], dict]] = []
+        self.by_status: Counter[int] = Counter()
+        self.start()
+
+    def run(self) -> None:
+        asked = urlencode(
+            {"metrics": "events,duration_ms", "from": "2020-01-01", "to": "2100-01-01", "robots": "include"}
+        )
+        while True:
+            for hub in HUBS:
+                status, answer = self._stack.request(f"/api/hubs/{hub}/stats?{asked}", key=self._keys[hub])
+                self.by_status[status] += 1
+                if status == 200:
+                    totals = answer["totals"]
+                    self.answers.append((hub, (totals["events"], totals["duration_ms"]), answer["meta"]))
+                wait(0.1)
+
+
+class Checker:
+    """Compares, and says what differs."""
+
+    def __init__(self, stack: Stack, oracle: Oracle, read_keys: dict[str, str]) -> None:
+        self._stack, self._oracle, self._keys = stack, oracle, read_keys
+        self._reader = Reader(stack, read_keys)
+        self._position: dict[str, int] = {}
+        self._in_log: Counter[tuple[str, str]] = Counter()
+        self._prefixes: dict[str, set[tuple[int, int]]] = {hub: {(0, 0)} for hub in HUBS}
+        self._sums: dict[str, tuple[int, int]] = dict.fromkeys(HUBS, (0, 0))
+        self.answers_checked = 0
+        self.asked = 0
+
+    @property
+    def by_status(self) -> dict[int, int]:
+        return dict(self._reader.by_status)
+
+    def status(self) -> dict[str, Any]:
+        """What `pipeline_status --json` prints, at the world's time."""
+        from views_layer import seam
+
+        return seam.status(datetime.fromtimestamp(self._stack.now(), UTC))
+
+    def healed(self, seconds: float = HEALED_S) -> float:
+        """Wait until everything serves, nothing lags and all answers are exact; returns how long it took. Raises NotSo."""
+        found: list[str] = ["not asked yet"]
+
+        def is_healed() -> bool:
+            found[:] = self.differences()
+            return not found
+
+        try:
+            took = until(is_healed, seconds, "exact")
+        except NotSo:
+            raise NotSo(f"after {seconds:.0f} s: {'; '.join(found)}") from None
+        if wrong := [*self.log_differences(), *self.answer_differences()]:
+            raise NotSo("; ".join(wrong[:SHOWN]))
+        return took
+
+    def differences(self) -> list[str]:
+        """What differs now, at most a few: health, lag, then answers."""
+        if not self._stack.is_healthy():
+            return [f"/healthz says {self._stack.request('/healthz', seconds=5)}"]
+        status = self.status()
+        if status["lag_events"]:
+            return [f"lag_events is {status['lag_events']} at {status['applied']} of {status['log']}"]
+        found: list[str] = []
+        for hub in HUBS:
+            for name in QUESTIONS:
+                found += self._compared(hub, name)
+                if len(found) >= SHOWN:
+                    return found[:SHOWN]
+        return found
+
+    def _compared(self, hub: str, name: str) -> list[str]:
+        wanted = self._oracle.rows[hub, name]
+        if not wanted:
+            return []
+        metrics = SUMS if hub == NAMELESS else METRICS
+        asked = (
+            QUESTIONS[name][0] | {"metrics": ",".join(metrics), "robots": "include", "limit": "10000"} | self._range()
+        )
+        status, answer = self._stack.request(f"/api/hubs/{hub}/stats?{urlencode(asked)}", key=self._keys[hub])
+        self.asked += 1
+        if status != 200:
+            return [f"{hub} {name}: {status} {answer}"]
+        names = ["time"] if "interval" in asked else asked.get("by", "").split(",") if "by" in asked else []
+        rows = {
+            tuple(row[n] for n in names): tuple(row[m] for m in metrics)
+            for row in answer["results"]
+            if "interval" not in asked or any(row[m] for m in metrics)
+        }
+        shown = {key: numbers.shown(metrics) for key, numbers in wanted.items()}
+        differing = [key for key in shown.keys() | rows.keys() if shown.get(key) != rows.get(key)]
+        return [
+            f"{hub} {name} {key}: answered {rows.get(key)}, accepted {shown.get(key)} ({answer['meta']['source']})"
+            for key in sorted(differing, key=repr)[:2]
+        ]
+
+    def _range(self) -> dict[str, str]:
+        bounds = self._oracle.first_at // HOUR_MS, self._oracle.last_at // HOUR_MS + 1
+        first, last = (datetime.fromtimestamp(hour * 3600, UTC).isoformat() for hour in bounds)
+        return {"from": first, "to": last}
+
+    def log_differences(self) -> list[str]:
+        """Ids that are in the log more than once, or not at all, or were never accepted. To be called at rest."""
+        from events.log import event_log
+
+        for chunk in event_log().read(self._position):
+            self._position = {chunk.partition: chunk.sequence}
+            for event in chunk.events:
+                self._in_log[event.hub, event.id] += 1
+                events, duration = self._sums[event.hub]
+                self._sums[event.hub] = events + 1, duration + event.duration_ms
+            for hub, sums in self._sums.items():
+                self._prefixes[hub].add(sums)
+        lost = self._oracle.ids - self._in_log.keys()
+        strange = self._in_log.keys() - self._oracle.ids
+        doubled = [pair for pair, count in self._in_log.items() if count > 1]
+        return [
+            f"{len(pairs)} ids {what} the log, such as {sorted(pairs)[0]}"
+            for pairs, what in ((lost, "lost from"), (doubled, "doubled in"), (strange, "never accepted are in"))
+            if pairs
+        ]
+
+    def answer_differences(self) -> list[str]:
+        """The answers given meanwhile that are no prefix of the log; to be called after `log_differences`."""
+        answers, self._reader.answers = self._reader.answers, []
+        self.answers_checked += len(answers)
+        return [
+            f"{hub} was answered {numbers} (events, duration_ms), which the log never was: {meta}"
+            for hub, numbers, meta in answers
+            if numbers not in self._prefixes[hub]
+        ]
