@@ -10,6 +10,9 @@ import threading
 import time
 from typing import Any
 
+from tests.faults import load
+from tests.faults.catalogue import LEASE_S, TWO_HOURS, Fault, Scene, chosen, schedule
+from tests.faults.check import HEALED_S, Checker, Oracle
 from tests.faults.stack import NotSo, Stack, until, wait
 
 PUBLISHES_WITHIN_S = 90.0
@@ -62,6 +65,7 @@ class Trial:
         self.took: list[float] = []
         self.published: list[float] = []
         self.missed: list[str] = []
+        self.kinds: set[str] = set()
         self.done = 0
 
     def run(self) -> dict[str, Any]:
@@ -79,10 +83,6 @@ class Trial:
         return self._summary(time.monotonic() - began)
 
     def _set_up(self) -> None:
-        from tests.faults import load
-        from tests.faults.catalogue import Scene
-        from tests.faults.check import Checker, Oracle
-
         made = {hub: self.stack.manage("create_hub", hub, "--timezone", zone) for hub, zone in load.HUBS.items()}
         self.oracle = Oracle()
         ingest, read = ({hub: one["keys"][scope] for hub, one in made.items()} for scope in ("ingest", "read"))
@@ -92,11 +92,10 @@ class Trial:
         self.scene = Scene(self.stack, self.load, self.checker, chance, self.options.long)
 
     def _play(self) -> None:
-        from tests.faults.catalogue import chosen, schedule
-
         count = self.options.faults or len(chosen(self.options.only))
         for group in schedule(count, self.options.seed, self.options.only):
             self.done += len(group)
+            self.kinds |= {fault.name for fault in group}
             names = " + ".join(fault.name for fault in group)
             problem = self._strike(group)
             told = f"{self.took[-1]:.1f} s" if problem is None else f"FAILED {problem}"
@@ -107,13 +106,13 @@ class Trial:
                     return
                 self._mend()
 
-    def _strike(self, group: list) -> str | None:
+    def _strike(self, group: list[Fault]) -> str | None:
         """Do the faults of a group at once; None where everything healed, else what did not."""
         self.load.go_on()
         wait(self.scene.random.uniform(0.3, 1.0))
         problems: list[str] = []
 
-        def do(fault: Any) -> None:
+        def do(fault: Fault) -> None:
             try:
                 fault.do(self.scene)
             except NotSo as missed:
@@ -129,11 +128,11 @@ class Trial:
             self.missed += problems
             problems = []
         self.stack.disarm()
+        began = time.monotonic()
         try:
+            self.load.pause(60)
             if problems:
                 raise NotSo("; ".join(problems))
-            began = time.monotonic()
-            self.load.pause(60)
             self.checker.healed()
             self.took.append(time.monotonic() - began)
             self._publish()
@@ -143,8 +142,6 @@ class Trial:
 
     def _publish(self) -> None:
         """Let the time pass after which a dead run's claim is over: what waits is published, and all is exact again."""
-        from tests.faults.catalogue import LEASE_S
-
         if self._is_published():
             return
         self.stack.pass_time(LEASE_S)
@@ -159,9 +156,10 @@ class Trial:
     def _mend(self) -> None:
         """After a failure, what a person would do, so that the rest of the schedule is worth running."""
         try:
-            self.stack.pass_time(61)
+            self.stack.pass_time(TWO_HOURS + LEASE_S)
             self.stack.manage("run_batch", "--rebuild")
-            self.checker.healed()
+            until(lambda: not self.checker.differences(), HEALED_S, "exact")
+            self.checker.forget_answers()
             say("     mended by run_batch --rebuild")
         except NotSo as problem:
             say(f"     not mended by run_batch --rebuild: {problem}")
@@ -192,6 +190,10 @@ class Trial:
         self.failures += [{"at": "load", "faults": "", "problem": wrong} for wrong in tally.wrong[:20]]
         return {
             "faults": self.done,
+            "kinds": len(self.kinds),
+            "failed": len(self.failures),
+            "lost": len(self.checker.lost()),
+            "doubled": len(self.checker.doubled()),
             "seed": self.options.seed,
             "seconds": round(seconds),
             "accepted": tally.accepted,

@@ -53,6 +53,13 @@ class Fault:
     do: Do
 
 
+def hour_is_published(scene: Scene) -> None:
+    """Ticks go on: the next full hour is published. Raises NotSo."""
+    before = scene.checker.status()["published_epoch"]
+    scene.stack.pass_hour()
+    until(lambda: scene.checker.status()["published_epoch"] > before, 60, "the next full hour published")
+
+
 # Triggers: what makes the processes come to a point.
 
 
@@ -100,6 +107,16 @@ def kill_supervisor(scene: Scene) -> None:
     scene.stack.serve.wait()
     scene.stack.launch()
     until(scene.stack.is_healthy, 60, "/healthz 200 after the supervisor was killed")
+
+
+def kill_everything(scene: Scene) -> None:
+    """kill -9 of all processes at once, as when the power fails; then a new start."""
+    assert scene.stack.serve is not None
+    scene.stack.serve.kill()
+    scene.stack.signal("", signal.SIGKILL)
+    scene.stack.serve.wait()
+    scene.stack.launch()
+    until(scene.stack.is_healthy, 60, "/healthz 200 after everything was killed")
 
 
 def strike(scene: Scene, point: str, when: str, action: str, part: str, trigger: Do, **more: object) -> dict:
@@ -235,6 +252,13 @@ def disk_full(scene: Scene, point: str, part: str, of: str, trigger: Do = nothin
         scene.stack.free_disk()
 
 
+def locked(scene: Scene, database: str) -> None:
+    """Another process holds a database's write lock for seconds, over a full hour."""
+    with scene.stack.locked(database):
+        scene.stack.pass_hour()
+        wait(6 * scene.long)
+
+
 def redis_emptied(scene: Scene) -> None:
     wait(scene.random.uniform(0, 1))
     wipe(scene)
@@ -260,6 +284,16 @@ def redis_restored_any(scene: Scene) -> None:
         redis_restored(scene)
         return
     scene.stack.put_redis_back(scene.random.choice(scene.dumps))
+
+
+def redis_file_damaged(scene: Scene) -> None:
+    """Redis comes back with a file that it refuses: bytes of its middle are overwritten."""
+    damaged = scene.stack.base / "damaged.aof"
+    shutil.copy(scene.stack.append_only_file, damaged)
+    with damaged.open("r+b") as file:
+        file.seek(damaged.stat().st_size // 2)
+        file.write(b"\0" * 64)
+    scene.stack.put_redis_back(damaged)
 
 
 def redis_gone(scene: Scene) -> None:
@@ -307,7 +341,7 @@ def views_and_archive_lost(scene: Scene) -> None:
 
 
 def wrong_clock(scene: Scene, part: str, seconds: float) -> None:
-    """One part's clock is stepped, everything heals with the clock as wrong as it is, and it is stepped back."""
+    """One part's clock is stepped, everything heals with the clock as wrong as it is, it is put right, and hours go on."""
     if part == "web" and seconds < 0:
         # What occurs in the future of a clock is clamped to its now: the oracle would have to know when it arrived.
         scene.load.pause(60)
@@ -322,11 +356,12 @@ def wrong_clock(scene: Scene, part: str, seconds: float) -> None:
     finally:
         scene.stack.skew(part, 0)
         scene.load.behind_ms = 0
-    wait(1)
+    hour_is_published(scene)
 
 
 WEB, SPEED, BATCH, BEAT, REDIS = "web", "worker-speed", "worker-batch", "beat", "redis"
 BROKER, ALONE = "broker", ""
+DATABASES = ("log", "affluence", "views")
 
 
 def _at(
@@ -366,6 +401,7 @@ def _clock(part: str, hours: int) -> Fault:
 CATALOGUE: tuple[Fault, ...] = (
     *(Fault(f"kill -9 {part}", part, partial(kill, part=part)) for part in (WEB, SPEED, BATCH, BEAT, REDIS)),
     Fault("kill -9 supervisor", ALONE, kill_supervisor),
+    Fault("kill -9 everything at once", ALONE, kill_everything),
     *(Fault(f"kill -9 {part} in a run", part, partial(kill_in_run, part=part)) for part in (SPEED, BATCH, REDIS)),
     *_at("append.ids", WEB),
     *_at("append.numbering", WEB),
@@ -413,10 +449,12 @@ CATALOGUE: tuple[Fault, ...] = (
     _full("archive.file", BATCH, "file", hour),
     _full("rows", BATCH, "sqlite", hour),
     _full("publish", BATCH, "sqlite", hour),
+    *(Fault(f"{name}.sqlite3 locked for a while", ALONE, partial(locked, database=name)) for name in DATABASES),
     Fault("redis emptied", REDIS, redis_emptied),
     Fault("redis emptied, its file lost", ALONE, redis_file_lost),
     Fault("redis restored from a dump before the last epoch", ALONE, redis_restored),
     Fault("redis restored from any earlier dump", ALONE, redis_restored_any),
+    Fault("redis restored from a damaged file", ALONE, redis_file_damaged),
     Fault("redis gone for a while", ALONE, redis_gone),
     Fault("redis hangs for a while", ALONE, redis_hangs),
     Fault("redis out of memory", ALONE, redis_out_of_memory),

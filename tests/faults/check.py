@@ -201,14 +201,23 @@ class Checker:
                 self._sums[event.hub] = events + 1, duration + event.duration_ms
             for hub, sums in self._sums.items():
                 self._prefixes[hub].add(sums)
-        lost = self._oracle.ids - self._in_log.keys()
-        strange = self._in_log.keys() - self._oracle.ids
-        doubled = [pair for pair, count in self._in_log.items() if count > 1]
-        return [
-            f"{len(pairs)} ids {what} the log, such as {sorted(pairs)[0]}"
-            for pairs, what in ((lost, "lost from"), (doubled, "doubled in"), (strange, "never accepted are in"))
-            if pairs
-        ]
+        found = ((self.lost(), "lost from"), (self.doubled(), "doubled in"), (self._strange(), "never accepted are in"))
+        return [f"{len(pairs)} ids {what} the log, such as {min(pairs)}" for pairs, what in found if pairs]
+
+    def lost(self) -> set[tuple[str, str]]:
+        """The accepted ids that were not in the log when it was read last."""
+        return self._oracle.ids - self._in_log.keys()
+
+    def doubled(self) -> set[tuple[str, str]]:
+        """The ids that were in the log more than once when it was read last."""
+        return {pair for pair, count in self._in_log.items() if count > 1}
+
+    def _strange(self) -> set[tuple[str, str]]:
+        return self._in_log.keys() - self._oracle.ids
+
+    def forget_answers(self) -> None:
+        """After a failure: the answers given meanwhile are known to be wrong."""
+        self._reader.answers = []
 
     def answer_differences(self) -> list[str]:
         """The answers given meanwhile that are no prefix of the log; to be called after `log_differences`."""

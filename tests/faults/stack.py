@@ -279,6 +279,16 @@ class Stack:
                 connection.execute(f"DELETE FROM {table}")
         connection.close()
 
+    @contextmanager
+    def locked(self, database: str) -> Iterator[None]:
+        """Hold the write lock of a database."""
+        connection = sqlite3.connect(self.data_dir / f"{database}.sqlite3", timeout=30, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            connection.close()
+
     def delete_archive(self) -> None:
         shutil.rmtree(self.data_dir / "archive", ignore_errors=True)
 
