@@ -109,7 +109,7 @@ class Trial:
     def _strike(self, group: list[Fault]) -> str | None:
         """Do the faults of a group at once; None where everything healed, else what did not."""
         self.load.go_on()
-        wait(self.scene.random.uniform(0.3, 1.0))
+        wait(self.scene.random.uniform(1, 2))
         problems: list[str] = []
 
         def do(fault: Fault) -> None:
@@ -178,9 +178,10 @@ class Trial:
             twice = (
                 Run.objects.filter(published_at__isnull=False).values("epoch").annotate(n=Count("id")).filter(n__gt=1)
             )
-            self.status = self.stack.manage("pipeline_status", "--json")
-            if twice or self.status["mismatches"]:
-                raise NotSo(f"epochs published twice: {list(twice)}; mismatches: {self.status['mismatches']}")
+            mismatches = self.checker.status()["mismatches"]
+            if twice or mismatches:
+                raise NotSo(f"epochs published twice: {list(twice)}; states that differ in audits: {mismatches}")
+            self.stack.manage("pipeline_status", "--json")
         except NotSo as problem:
             say(f"END  FAILED {problem}")
             self.failures.append({"at": "end", "faults": "rebuild and audits", "problem": str(problem)})

@@ -34,7 +34,7 @@ SPOKEN = {
     "redis": "redis-server",
 }
 FOREIGN = ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST")
-READY_S = 60.0
+READY_S = 120.0
 DISK = "1g"
 
 
