@@ -3,24 +3,26 @@
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tests.faults.check import Checker
 from tests.faults.load import Load
-from tests.faults.stack import ROOT, NotSo, Stack, until, wait
+from tests.faults.stack import NotSo, Stack, until, wait
 
 STRIKES_WITHIN_S = 45.0
 LEASE_S = 61.0
 """A little longer than the claim of a run that says nothing (batch.ledger.LEASE)."""
 TWO_HOURS = 7200.0
+WEB, SPEED, BATCH, BEAT, REDIS = "web", "worker-speed", "worker-batch", "beat", "redis"
+BROKER, ALONE = "broker", ""
+DATABASES = ("log", "affluence", "views")
 
 
 @dataclass
@@ -119,7 +121,7 @@ def kill_everything(scene: Scene) -> None:
     until(scene.stack.is_healthy, 60, "/healthz 200 after everything was killed")
 
 
-def strike(scene: Scene, point: str, when: str, action: str, part: str, trigger: Do, **more: object) -> dict:
+def strike(scene: Scene, point: str, when: str, action: str, part: str, trigger: Do, **more: Any) -> dict:
     """Arm a point, pull the trigger, wait for the strike; returns what struck. Raises NotSo."""
     before = len(scene.stack.struck())
     scene.stack.arm(point, when, action, part, **more)
@@ -182,9 +184,22 @@ def zombie_meets_run(scene: Scene) -> None:
 
 
 def zombie_consumer(scene: Scene) -> None:
-    """A consumer is frozen before it applies, others apply and swap, and it wakes: nothing may count twice."""
-    with frozen_at(scene, "apply.script", "before", "worker-speed", nothing):
+    """A consumer is frozen before it applies, a second one applies the same, and it wakes: nothing may count twice."""
+    with frozen_at(scene, "apply.script", "before", SPEED, nothing), scene.stack.second(SPEED):
+        until(lambda: not scene.checker.status()["lag_events"], STRIKES_WITHIN_S, "applied by the second consumer")
+
+
+def late_consumer(scene: Scene) -> None:
+    """A consumer is frozen before it applies, a run applies, swaps and publishes, and it wakes."""
+    with frozen_at(scene, "apply.script", "before", SPEED, nothing):
         scene.stack.manage("run_batch")
+
+
+def frozen_in_ledger(scene: Scene) -> None:
+    """A run is frozen past its lease inside a transaction of the ledger, which nobody else can write meanwhile."""
+    with frozen_at(scene, "archive.record", "before", BATCH, hour):
+        scene.stack.pass_time(LEASE_S)
+        wait(5 * scene.long)
 
 
 def two_runs(scene: Scene) -> None:
@@ -200,18 +215,18 @@ def two_runs(scene: Scene) -> None:
 
 def two_beats(scene: Scene) -> None:
     """A second beat sends the same ticks, over a full hour."""
-    beat = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-q", "-A", "statsproject", "beat", "--loglevel", "WARNING"],
-        env=scene.stack.environment,
-        cwd=ROOT,
-        stdout=scene.stack.log,
-        stderr=scene.stack.log,
-    )
-    wait(4)
-    scene.stack.pass_hour()
-    wait(4)
-    beat.kill()
-    beat.wait()
+    with scene.stack.second(BEAT):
+        wait(4)
+        scene.stack.pass_hour()
+        wait(4)
+
+
+def two_of(scene: Scene, part: str) -> None:
+    """A second worker takes from the same queue, over a full hour, and is killed."""
+    with scene.stack.second(part):
+        wait(4)
+        scene.stack.pass_hour()
+        wait(4)
 
 
 def no_beat(scene: Scene) -> None:
@@ -359,11 +374,6 @@ def wrong_clock(scene: Scene, part: str, seconds: float) -> None:
     hour_is_published(scene)
 
 
-WEB, SPEED, BATCH, BEAT, REDIS = "web", "worker-speed", "worker-batch", "beat", "redis"
-BROKER, ALONE = "broker", ""
-DATABASES = ("log", "affluence", "views")
-
-
 def _at(
     point: str, part: str, trigger: Do = nothing, skip: int = 0, whens: Sequence[str] = ("before", "after")
 ) -> list[Fault]:
@@ -435,10 +445,13 @@ CATALOGUE: tuple[Fault, ...] = (
     _command("publish", "before", "--daily"),
     _command("swap.script", "after"),
     *(Fault(f"freeze {part}", part, partial(freeze, part=part, seconds=6)) for part in (WEB, SPEED, BATCH, BEAT)),
-    *(_zombie(point) for point in ("archive.file", "archive.record", "fold", "rows", "audit", "seal", "publish")),
+    *(_zombie(point) for point in ("archive.file", "fold", "rows", "audit", "seal", "publish")),
     _zombie("publish", "after"),
     Fault("zombie run: wakes in the run that took over", ALONE, zombie_meets_run),
-    Fault("zombie consumer", ALONE, zombie_consumer),
+    Fault("run frozen in a transaction of the ledger", ALONE, frozen_in_ledger),
+    Fault("zombie consumer: wakes after a second one applied", ALONE, zombie_consumer),
+    Fault("zombie consumer: wakes after a swap", ALONE, late_consumer),
+    *(Fault(f"two of {part}", part, partial(two_of, part=part)) for part in (SPEED, BATCH)),
     Fault("two beats", BEAT, two_beats),
     Fault("no beat over three full hours", BEAT, no_beat),
     Fault("two batch runs at once", ALONE, two_runs),

@@ -197,6 +197,19 @@ class Stack:
             over.set()
             thread.join()
 
+    @contextmanager
+    def second(self, part: str) -> Iterator[None]:
+        """A second process of a part beside the supervised one, as on another machine; killed in the end."""
+        from statsproject.processes import serving_parts
+
+        command = next(one.command for one in serving_parts() if one.name == part)
+        process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
     # Clocks.
 
     def now(self) -> float:

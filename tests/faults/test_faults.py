@@ -42,7 +42,7 @@ def test_every_event_counts_once() -> None:
 
 @pytest.mark.parametrize(
     ("build", "fault"),
-    [("ignore-the-mark", "zombie consumer"), ("drop-before-publish", "kill -9 before fold")],
+    [("ignore-the-mark", "zombie consumer: wakes after a second"), ("drop-before-publish", "kill -9 before fold")],
 )
 def test_it_catches(build: str, fault: str) -> None:
     problems = [failure["problem"] for failure in play(fault, broken=build)["failures"]]
