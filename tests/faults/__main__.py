@@ -142,16 +142,11 @@ class Trial:
 
     def _publish(self) -> None:
         """Let the time pass after which a dead run's claim is over: what waits is published, and all is exact again."""
-        if self._is_published():
+        if self.checker.is_published():
             return
         self.stack.pass_time(LEASE_S)
-        self.published.append(until(self._is_published, PUBLISHES_WITHIN_S, "every cut published"))
+        self.published.append(until(self.checker.is_published, PUBLISHES_WITHIN_S, "every cut published"))
         self.checker.healed()
-
-    def _is_published(self) -> bool:
-        from events.cuts import waiting_cut
-
-        return waiting_cut() is None
 
     def _mend(self) -> None:
         """After a failure, what a person would do, so that the rest of the schedule is worth running."""

@@ -133,6 +133,19 @@ class Checker:
 
         return seam.status(datetime.fromtimestamp(self._stack.now(), UTC))
 
+    def is_published(self) -> bool:
+        """True where no cut waits for its publication."""
+        from events.cuts import waiting_cut
+
+        return waiting_cut() is None
+
+    def published(self) -> tuple[int, float]:
+        """The published epoch and when it was cut; zeros before the first."""
+        from events.cuts import published_cut
+
+        cut = published_cut()
+        return (cut.epoch, cut.cut_at.timestamp()) if cut else (0, 0.0)
+
     def healed(self, seconds: float = HEALED_S) -> float:
         """Wait until everything serves, nothing lags and all answers are exact; returns how long it took. Raises NotSo."""
         found: list[str] = ["not asked yet"]
