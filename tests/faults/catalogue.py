@@ -353,10 +353,13 @@ def views_file_lost(scene: Scene) -> None:
 
 
 def archive_lost(scene: Scene) -> None:
+    """The archive is deleted when it holds something."""
+    scene.stack.manage("run_batch")
     scene.stack.delete_archive()
 
 
 def views_and_archive_lost(scene: Scene) -> None:
+    scene.stack.manage("run_batch")
     scene.stack.empty_view_store()
     scene.stack.delete_archive()
 
