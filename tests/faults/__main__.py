@@ -32,13 +32,17 @@ def main() -> int:
     options = parser.parse_args()
     _own_mounts()
     stack = Stack(options.broken)
-    say(f"seed {options.seed}, {stack.base}, " + ("a disk of its own" if stack.has_disk else "no disk of its own"))
+    say(f"seed {options.seed}, {stack.log.name}, " + ("a disk of its own" if stack.has_disk else "no disk of its own"))
     try:
         found = Trial(stack, options).run()
     finally:
         stack.end()
     print(json.dumps(found), flush=True)
-    return 1 if found["failures"] else 0
+    if found["failures"]:
+        say(f"What the processes said: {stack.log.name}")
+        return 1
+    shutil.rmtree(stack.base, ignore_errors=True)
+    return 0
 
 
 def _own_mounts() -> None:
