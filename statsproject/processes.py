@@ -13,8 +13,7 @@ from django.conf import settings
 from statsproject.environment import private_directory
 
 PAGES_AT_ONCE = 32
-# The collector blocks a thread while its group is written; the others are for pages and questions, whatever it does.
-WEB_THREADS = settings.COLLECT_AT_ONCE + PAGES_AT_ONCE
+"""Threads for pages and questions, whatever the collector does: it blocks a thread while its group is written."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,14 @@ def serving_parts() -> list[Part]:
     web = (
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws"),
         *("--host", settings.HOST, "--port", str(settings.PORT)),
-        *("--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "5"),
+        *(
+            "--workers",
+            "1",
+            "--blocking-threads",
+            str(settings.COLLECT_AT_ONCE + PAGES_AT_ONCE),
+            "--workers-kill-timeout",
+            "5",
+        ),
         # Its warnings say that so many threads are many.
         *("--log-level", "error", "statsproject.wsgi:application"),
     )

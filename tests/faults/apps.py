@@ -30,7 +30,7 @@ def part_name() -> str:
     """What this process is: a part of the supervisor, or the name of a command."""
     if "statsproject.wsgi" in sys.modules:
         return "web"
-    words = sys.argv[1:]
+    words = [word.partition(",")[0] for word in sys.argv[1:]]  # a worker's queues: its own comes first
     for part, word in (("worker-speed", "speed"), ("worker-batch", "batch"), ("beat", "beat")):
         if "celery" in sys.argv[0] and word in words:
             return part
