@@ -53,6 +53,8 @@ def run(name: str, flags: list[str]) -> dict[str, dict] | None:
             "HOST": "127.0.0.1",
             "PORT": str(free_port()),
             "LOG_LEVEL": "ERROR",
+            "ASK_RATE": "0",
+            "COLLECT_RATE": "0",
             MARK: data_dir,
         }
         for foreign in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "TRUSTED_PROXIES"):

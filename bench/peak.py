@@ -127,7 +127,7 @@ class Memory(Companion):
 
 def measure(options: Options) -> Figures:
     """Attempts and stored events of the peak, the panel's questions meanwhile, memory, lag, and what was found afterwards."""
-    seconds = options.scaled(int(os.environ.get("PEAK_S", 120)), 2)
+    seconds = options.scaled(120, 2)
     house.migrate()
     keys = {slug: house.new_hub(slug)["read"] for slug in (HOT, *QUIET)}
     known = _with_history(QUIET[0], options.scaled(100_000, 1_000))

@@ -37,7 +37,7 @@ COLLECT_AT_ONCE = env_int("COLLECT_AT_ONCE", 192, at_least=1)
 # Requests a second and process (collect), a minute and process (ask); 0 is no limit.
 COLLECT_RATE = env_int("COLLECT_RATE", 500)
 COLLECT_KEY_RATE = env_int("COLLECT_KEY_RATE", 0)
-ASK_RATE = env_int("ASK_RATE", 1_200)
+ASK_RATE = env_int("ASK_RATE", 12_000)
 ASK_FAILURE_RATE = env_int("ASK_FAILURE_RATE", 60)
 
 INSTALLED_APPS = [
