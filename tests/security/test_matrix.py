@@ -100,6 +100,7 @@ ROUTES = {
     "logout": all_hubs(others=405),
     "hubs/<slug:slug>/": led(PAGE),
     "hubs/<slug:slug>/live": PAGE,
+    "hubs/<slug:slug>/restatements": PAGE,
     **{f"hubs/<slug:slug>/{panel.name}": PAGE for panel in PANELS},
     **{f"hubs/<slug:slug>/{panel.name}/<slug:name>": PAGE for panel in PANELS},
 }

@@ -11,7 +11,7 @@ from events.models import Hub, Membership
 from views_layer.access import hub_for_user, hubs_of
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("redis_url")]
-PATHS = ("", "consultation", "consultation/countries", "engagement", "engagement/networks", "live")
+PATHS = ("", "consultation", "consultation/countries", "engagement", "engagement/networks", "live", "restatements")
 FRAGMENT = {"headers": {"HX-Request": "true", "HX-Current-URL": "http://testserver/hubs/acme/consultation?period=28d"}}
 
 

@@ -11,15 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from aggregations.buckets import moment_of
 from aggregations.metrics import METRICS
-from batch.models import Restatement
 from events.models import Media
 from views_layer.api.access import AUTHENTICATION, CallerThrottle, hub_for
 from views_layer.api.tables import csv_of
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.period import PERIODS
 from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
+from views_layer.restated import restated
 
 MEDIA_AT_MOST = 1_000
 
@@ -172,9 +171,6 @@ class RestatementsView(HubView):
         found = hub_for(request, hub)
         refuse_all_but(request.query_params, "period", "from", "to", "timezone")
         start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
-        restated = Restatement.objects.filter(hub=found.slug, day_start__lt=moment_of(end))
-        if start is not None:
-            restated = restated.filter(day_end__gt=moment_of(start))
         return Response(
             {
                 "results": [
@@ -187,7 +183,7 @@ class RestatementsView(HubView):
                         "reason": entry.reason,
                         "restated_at": entry.restated_at,
                     }
-                    for entry in restated
+                    for entry in restated(found, start, end)
                 ]
             }
         )

@@ -129,3 +129,6 @@ ENGAGEMENT = Panel(
 )
 
 PANELS = (CONSULTATION, ENGAGEMENT)
+
+RESTATEMENTS = Panel("restatements", "Restatements", ("events",), ())
+"""No tab: the page that a line of the others leads to."""

@@ -12,6 +12,7 @@ urlpatterns = [
     path("logout", LogoutView.as_view(next_page="login"), name="logout"),
     path("hubs/<slug:slug>/", views.hub, name="hub"),
     path("hubs/<slug:slug>/live", views.live, name="live"),
+    path("hubs/<slug:slug>/restatements", views.restatements, name="restatements"),
 ]
 for panel in PANELS:
     urlpatterns += [

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,14 +19,17 @@ from views_layer.access import hub_for_user, hubs_of
 from views_layer.ask import QueryError, metric_catalogue
 from views_layer.ask import answer as ask
 from views_layer.ask import live as ask_live
+from views_layer.pages.changed import row_of
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.live import live_now
-from views_layer.pages.panels import CONSULTATION, Panel
+from views_layer.pages.panels import CONSULTATION, RESTATEMENTS, Panel
 from views_layer.pages.rows import grid as grid_of
 from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import trust_line
 from views_layer.pages.wording import date_range, dimension_title, instant
+from views_layer.question import read_range
+from views_layer.restated import restated
 
 
 class Request(HttpRequest):
@@ -118,6 +122,29 @@ def live(request: Request, slug: str) -> HttpResponse:
     return render(request, "pages/live.html", {"live": live_now(hub, ask_live(hub, timezone.now())), "hub": hub})
 
 
+@signed_in
+def restatements(request: Request, slug: str) -> HttpResponse:
+    """The closed numbers of a period that changed, newest first, a hundred a page."""
+    hub = hub_for_user(request.user, slug)
+    if (changed := with_half_open_dates(request.GET)) is not None:
+        return redirect(f"{reverse('restatements', args=[slug])}?{changed.urlencode()}")
+    now = timezone.now()
+    selection = Selection(hub, request.GET, "events")
+    context: dict[str, Any] = {"panel": RESTATEMENTS, "frame": frame_of(request, hub, RESTATEMENTS, selection, now)}
+    try:
+        start, end = read_range(selection.asked(["events"], now), hub.timezone, now, default="30d")
+    except QueryError as error:
+        return render(request, "pages/query_error.html", context | {"error": error}, status=400)
+    page = Paginator(restated(hub, start, end), ROWS_OF_PAGE).get_page(request.GET.get("part"))
+    metrics = _metrics()
+    context |= {
+        "rows": [row_of(entry, metrics, now, selection.zone()) for entry in page],
+        "newer": page.has_previous() and selection.query(part=str(page.previous_page_number())),
+        "older": page.has_next() and selection.query(part=str(page.next_page_number())),
+    }
+    return render(request, "pages/restatements.html", context)
+
+
 def _metrics() -> dict[str, dict]:
     return {metric["name"]: metric for metric in metric_catalogue()}
 
@@ -142,7 +169,14 @@ def _reliance(query: dict, meta: dict, selection: Selection, now) -> dict:
     """Which days an answer is about, and how far it can be relied upon."""
     zone = selection.zone()
     days = date_range(instant(query["from"]), instant(query["to"]), zone)
-    return {"trust": trust_line(meta, now, zone), "range": days}
+    start, end = (round(instant(query[name]).timestamp() * 1000) for name in ("from", "to"))
+    return {
+        "trust": trust_line(meta, now, zone),
+        "range": days,
+        "restated_count": restated(selection.hub, start, end).count(),
+        "restated_url": reverse("restatements", args=[selection.hub.slug])
+        + selection.query(metric=None, interval=None),
+    }
 
 
 def _card(table, panel, selection, request, now, limit, asked_for=False) -> dict:

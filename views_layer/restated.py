@@ -1,0 +1,13 @@
+"""The closed numbers of a hub that changed, as customers see them."""
+
+from django.db.models import QuerySet
+
+from aggregations.buckets import moment_of
+from batch.models import Restatement
+from events.models import Hub
+
+
+def restated(hub: Hub, start: int | None, end: int) -> QuerySet[Restatement]:
+    """The restatements of days that overlap [start, end) milliseconds (None: since ever), newest first."""
+    found = Restatement.objects.filter(hub=hub.slug, day_start__lt=moment_of(end))
+    return found if start is None else found.filter(day_end__gt=moment_of(start))
