@@ -2,15 +2,18 @@
 
 import json
 from datetime import datetime
+from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from events.log import SAMPLES, LogBusy
 from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
@@ -154,13 +157,47 @@ class MediaAdmin(ReadOnly, ModelAdmin):
         return [media.title or media.key, media.key]
 
 
+class RejectedForm(forms.ModelForm):
+    """The payload of a rejected event, to be mended before it is replayed."""
+
+    payload_text = forms.JSONField(
+        label="payload",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 24}),
+        help_text="Mend what is wrong and save, then replay the event from the list. It counts once, whatever is mended.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["payload_text"].initial = _value_of(self.instance)
+
+    def clean_payload_text(self) -> Any:
+        item = self.cleaned_data["payload_text"]
+        if not isinstance(item, dict):
+            raise forms.ValidationError("An event is a JSON object.")
+        if "ip" in item:
+            raise forms.ValidationError("An address is never stored; give the country instead of ip.")
+        return item
+
+
+def _value_of(rejected: RejectedEvent) -> Any:
+    """The payload as JSON has it; one that is no JSON as a text."""
+    text = bytes(rejected.payload).decode(errors="replace")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 @admin.register(RejectedEvent)
 class RejectedEventAdmin(ReadOnly, ModelAdmin):
     list_display = ["received_at", "hub", "code", "detail", "state"]
     list_filter = ["code", ("replayed_at", admin.EmptyFieldListFilter), "hub"]
     search_fields = ["detail"]
+    show_facets = admin.ShowFacets.ALWAYS
+    form = RejectedForm
     fields = ["received_at", "hub", "code", "detail", "payload_text", "replayed_at"]
-    actions = ["replay"]
+    readonly_fields = ["received_at", "hub", "code", "detail", "replayed_at"]
+    actions = ["replay", "export"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
         left_out = sum(row.left_out for row in RejectedCount.objects.filter(public__gt=SAMPLES))
@@ -185,13 +222,38 @@ class RejectedEventAdmin(ReadOnly, ModelAdmin):
     def state(self, rejected: RejectedEvent) -> str:
         return "replayed" if rejected.replayed_at else "waits"
 
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """What has been replayed stays as it was."""
+        is_replayed = isinstance(obj, RejectedEvent) and obj.replayed_at is not None
+        return request.user.has_perm("events.change_rejectedevent") and not is_replayed
+
+    def save_model(self, request: HttpRequest, rejected: RejectedEvent, form: RejectedForm, change: bool) -> None:
+        rejected.payload = json.dumps(form.cleaned_data["payload_text"]).encode()
+        rejected.save(update_fields=["payload"])
+
     @display(description="payload")
     def payload_text(self, rejected: RejectedEvent) -> str:
-        text = bytes(rejected.payload).decode(errors="replace")
-        try:
-            return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except ValueError:
-            return text
+        """For those who may not change it."""
+        return json.dumps(_value_of(rejected), indent=2, ensure_ascii=False)
+
+    @admin.action(description="Export as JSON lines, as they came, with the reason")
+    def export(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> StreamingHttpResponse:
+        lines = (
+            json.dumps(
+                {
+                    "received_at": rejected.received_at.isoformat(),
+                    "hub": rejected.hub,
+                    "code": rejected.code,
+                    "detail": rejected.detail,
+                    "event": _value_of(rejected),
+                },
+                ensure_ascii=False,
+            )
+            + "\n"
+            for rejected in queryset.iterator()
+        )
+        headers = {"Content-Disposition": 'attachment; filename="rejected-events.jsonl"'}
+        return StreamingHttpResponse(lines, content_type="application/x-ndjson", headers=headers)
 
     @admin.action(description="Replay: send them through the collector again", permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[RejectedEvent]) -> None:

@@ -1,5 +1,6 @@
 """What staff do in the admin: issue and revoke keys, read what nobody may change."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from events.log import event_log
 from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -89,6 +91,48 @@ def test_it_shows_the_payload_of_a_rejected_event(root: Client) -> None:
     )
     page = root.get(f"/admin/events/rejectedevent/{row.pk}/change/").content.decode()
     assert "&quot;page&quot;: 0" in page
+
+
+def test_a_rejected_event_is_mended_and_replayed_and_counts_once(root: Client, hub: Hub) -> None:
+    wrong = {"hub": "acme", "action": "read", "media": "a", "page": 0, "visitor": "v"}
+    row = RejectedEvent.objects.create(
+        hub="acme", code="invalid_page", detail="", payload=json.dumps(wrong).encode(), received_at=timezone.now()
+    )
+    address, replay = (
+        f"/admin/events/rejectedevent/{row.pk}/change/",
+        {"action": "replay", "_selected_action": [row.pk]},
+    )
+    refused = root.post(address, {"payload_text": json.dumps(wrong | {"ip": "192.0.2.1"})})
+    for page in (1, 2):
+        root.post(address, {"payload_text": json.dumps(wrong | {"page": page})})
+        RejectedEvent.objects.update(replayed_at=None)  # as after a crash before it was marked
+        root.post("/admin/events/rejectedevent/", replay)
+    stored = [event.page for chunk in event_log().read({}) for event in chunk.events]
+    assert (b"An address is never stored" in refused.content, stored) == (True, [1])
+
+
+def test_what_was_replayed_is_changed_no_more(root: Client) -> None:
+    row = RejectedEvent.objects.create(
+        code="x", detail="", payload=b"{}", received_at=timezone.now(), replayed_at=timezone.now()
+    )
+    root.post(f"/admin/events/rejectedevent/{row.pk}/change/", {"payload_text": '{"a": 1}'})
+    row.refresh_from_db()
+    assert bytes(row.payload) == b"{}"
+
+
+def test_rejected_events_are_exported_as_json_lines(root: Client) -> None:
+    rows = [
+        RejectedEvent.objects.create(code="invalid_page", detail="no", payload=payload, received_at=timezone.now())
+        for payload in (b'{"page": 0}', b"no json")
+    ]
+    answer = root.post(
+        "/admin/events/rejectedevent/", {"action": "export", "_selected_action": [row.pk for row in rows]}
+    )
+    lines = [json.loads(line) for line in answer.getvalue().decode().splitlines()]
+    assert sorted((line["code"], str(line["event"])) for line in lines) == [
+        ("invalid_page", "no json"),
+        ("invalid_page", "{'page': 0}"),
+    ]
 
 
 def test_it_says_how_many_rejected_events_were_not_kept(root: Client) -> None:
