@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -191,8 +191,11 @@ def lost(epoch: int) -> bool:
     return not all(Path(path).exists() for path in paths(visible(epoch)))
 
 
-def restore(log: EventLog, epoch: int) -> int:
-    """Write the archive up to `epoch` again from the log where a file is missing; returns the number of files written."""
+def restore(log: EventLog, epoch: int, fence: Callable[[], None]) -> int:
+    """Write the archive up to `epoch` again from the log where a file is missing; returns the number of files written.
+
+    `fence` raises where the caller has lost its claim meanwhile: then the records stay, which may be of a later epoch.
+    """
     if not lost(epoch):
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
@@ -201,6 +204,7 @@ def restore(log: EventLog, epoch: int) -> int:
         file for number in range(1, len(cuts)) for file in _write_range(log, number, cuts[number - 1], cuts[number])
     ]
     with transaction.atomic():
+        fence()
         gone = [path for path in paths(ArchiveFile.objects.all()) if path not in set(paths(written))]
         ArchiveFile.objects.all().delete()
         ArchiveFile.objects.bulk_create(written)

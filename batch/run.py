@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import DamagedCells, encode
-from aggregations.rollups import HOUR_MS, ROLLUPS, Rollup, rollup_named
+from aggregations.rollups import DECLARATION, HOUR_MS, ROLLUPS, Rollup, rollup_named
 from batch import archive, ledger, restatements
 from batch.cover import Hours, joined
 from batch.deltas import Deltas
@@ -98,6 +98,7 @@ class _Work:
         self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
         last_cut = published_cut()
+        self._birth = self._store.birth()
         self._audits_rows, self._deltas = False, Deltas()
         self._last_cut_at = instant_ms(last_cut.cut_at) if last_cut else 0
 
@@ -110,7 +111,7 @@ class _Work:
         self._say("archive")
         if self._run.kind != Run.HOURLY or Run.objects.filter(epoch=self._epoch, pk__lt=self._run.pk).exists():
             # An hourly run needs few of the files, and looks after all of them only where an earlier run did not end.
-            archive.restore(self._log, self._epoch - 1)
+            archive.restore(self._log, self._epoch - 1, lambda: ledger.report(self._run, "archive"))
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
         frozen = buffers.frozen(self._epoch)
@@ -130,7 +131,7 @@ class _Work:
         self._restate()
         if self._run.kind != Run.HOURLY:
             archive.compact(self._epoch)
-        if not self._store.seal(self._epoch, self._run.store_birth):
+        if not self._store.seal(self._epoch, self._birth):
             raise self._emptied()
         ledger.publish(self._run)
 
@@ -144,17 +145,18 @@ class _Work:
             self._recompute_everything()
 
     def _begin_in_this_store(self) -> None:
-        """Remember the store. Rows that an earlier run of the epoch wrote into it before or after it was emptied go."""
-        self._run.store_birth = self._store.birth()
+        """Remember the store and the declaration. Rows that an earlier run of the epoch wrote under others go."""
+        mark = hashlib.sha256(f"{self._birth} {DECLARATION}".encode()).hexdigest()[:16]
+        self._run.store_birth = mark
         self._run.save(update_fields=["store_birth"])
         earlier = Run.objects.filter(epoch=self._epoch, pk__lt=self._run.pk).exclude(store_birth="")
-        if earlier.exclude(store_birth=self._run.store_birth).exists():
+        if earlier.exclude(store_birth=mark).exists():
             self._store.discard(self._epoch)
             RebuiltWindow.objects.filter(epoch=self._epoch).delete()
 
     def _refuse_emptied(self) -> None:
         """Raises StoreEmptied where what was read of the view store so far may lack rows."""
-        if self._store.birth() != self._run.store_birth:
+        if self._store.birth() != self._birth:
             raise self._emptied()
 
     def _emptied(self) -> StoreEmptied:

@@ -79,7 +79,8 @@ class Asker(Companion):
         return found
 
     def events(self) -> int:
-        """All events of the hub."""
+        """All events of the hub, over a new connection: the server closes those that have been still for long."""
+        self._connection.close()
         return self.ask("metrics=events&period=all&robots=include")["results"][0]["events"]
 
 

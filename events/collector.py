@@ -25,7 +25,7 @@ from events.intake import Batch, Intake
 from events.models import ApiKey
 from events.normaliser import Caller, hub_said, normalise, rejection_of
 from events.sent import UNPRINTABLE, Body, Malformed, Reject, TooManyEvents
-from events.throttle import Throttle, network_of
+from events.throttle import Throttle, is_this_machine, network_of
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +136,7 @@ class Collector:
         return Caller(hub.__eq__, is_trusted=True)
 
     def _refuse_often(self, address: str, headers: list[tuple[str, str]]) -> None:
-        network = network_of(address)
-        if network and (wait := self._addresses.wait(network)):
+        if not is_this_machine(address) and (wait := self._addresses.wait(network_of(address))):
             raise _too_many(wait, settings.COLLECT_RATE, "this address", headers)
 
 
@@ -178,13 +177,16 @@ def language_of(header: str) -> str | None:
 def _batch(content: bytes, caller: Caller, received_at: int) -> tuple[Batch, list[dict]]:
     """What the body's events became, and the `rejected` of the answer."""
     try:
-        body = Body(content, caller.sends)
+        return _taken(Body(content, caller.sends), len(content), caller, received_at)
     except Malformed as error:
         raise Refused(400, "invalid_json", str(error)) from error
     except TooManyEvents as error:
         raise Refused(413, "too_many_events", str(error), "events") from error
+
+
+def _taken(body: Body, size: int, caller: Caller, received_at: int) -> tuple[Batch, list[dict]]:
     received: Counter[str] = Counter()
-    batch = Batch(size=len(content), received=received)
+    batch = Batch(size=size, received=received)
     rejected = []
     for index, sent in enumerate(body.events):
         received[hub_said(body.items[index] if isinstance(sent, Reject) else sent, caller)] += 1

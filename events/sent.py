@@ -149,7 +149,7 @@ class Body:
 
 def decoded_event(content: bytes, kind: type[Sent]) -> Sent | None:
     """What was sent in one event's bytes, where it is well formed; None where it may not be."""
-    if _may_hold_control(content):
+    if _may_hold_control(content) or not _is_utf8(content):
         return None
     try:
         return _singles[kind].decode(content)
@@ -159,7 +159,7 @@ def decoded_event(content: bytes, kind: type[Sent]) -> Sent | None:
 
 def _decoded(content: bytes, kind: type[Sent]) -> list[Sent] | None:
     """The events of a body in which all are well formed; None where one may not be."""
-    if _may_hold_control(content):
+    if _may_hold_control(content) or not _is_utf8(content):
         return None
     try:
         events = _envelopes[kind].decode(content).events
@@ -179,6 +179,14 @@ def _may_hold_control(content: bytes) -> bool:
         or b"\x7f" in content
         or (b"\xc2" in content and _c1_control.search(content) is not None)
     )
+
+
+def _is_utf8(content: bytes) -> bool:
+    """False for what is no UTF-8, also in fields that nobody reads, which msgspec skips unread."""
+    try:
+        return content.isascii() or bool(str(content, "utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def _items(content: bytes) -> list[Any]:

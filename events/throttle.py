@@ -45,16 +45,23 @@ class Throttle:
 
 @lru_cache(maxsize=CAPACITY)
 def network_of(address: str) -> str:
-    """Who counts as one: an IPv4 address, the /64 of an IPv6 address; "" for this machine itself, which has no limit.
-
-    What comes from this machine is a proxy that TRUSTED_PROXIES does not count, and stands for everybody.
-    """
+    """Who counts as one: an IPv4 address, also one written as IPv6, the /64 of an IPv6 address; what is none, as it is."""
     try:
-        parsed = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address[:64]
-    if parsed.is_loopback:
-        return ""
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((address.partition("%")[0], IPV6_NETWORK), strict=False))
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, IPV6_NETWORK), strict=False))
+    return str(_unmapped(found))
+
+
+def is_this_machine(address: str) -> bool:
+    """True for a loopback address: a proxy that TRUSTED_PROXIES does not count, which stands for everybody."""
+    try:
+        return _unmapped(ipaddress.ip_address(address.partition("%")[0])).is_loopback
+    except ValueError:
+        return False
+
+
+def _unmapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address

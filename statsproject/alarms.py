@@ -15,8 +15,7 @@ from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
 from batch.models import Mismatch
-from events.log import EventLog, event_log
-from events.models import RejectedEvent
+from events.log import event_log
 from statsproject import pulse
 from statsproject.celery import SCHEDULE, Tick
 from views_layer import seam
@@ -30,8 +29,7 @@ LAG_S = 120
 TICK_IS_LATE = timedelta(minutes=10)
 """Beat stores when it last sent a tick every three minutes."""
 LITTLE_DISK, NO_DISK = 2 * 1024**3, 256 * 1024**2
-REJECTED_WITHIN = timedelta(hours=1)
-MANY_REJECTED, MOST_REJECTED_LOOKED_AT = 100, 10_000
+MANY_REJECTED = 100
 REJECTED_SHARE = 0.05
 
 
@@ -64,10 +62,11 @@ class Facts:
         return shutil.disk_usage(settings.DATA_DIR).free
 
     @cached_property
-    def rejected_lately(self) -> int:
-        """Events rejected within REJECTED_WITHIN, of the newest MOST_REJECTED_LOOKED_AT."""
-        newest = RejectedEvent.objects.order_by("-id").values_list("received_at", flat=True)[:MOST_REJECTED_LOOKED_AT]
-        return sum(at > self.now - REJECTED_WITHIN for at in newest)
+    def lately(self) -> tuple[int, int]:
+        """Events accepted and rejected in this hour and the one before."""
+        hour = int(self.now.timestamp()) // 3_600
+        accounts = event_log().accounts(hour - 1, hour + 1).values()
+        return sum(account.accepted for account in accounts), sum(account.rejected for account in accounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,33 +181,11 @@ def _disk(facts: Facts) -> Alarm | None:
 
 
 def _rejected(facts: Facts) -> Alarm | None:
-    if facts.rejected_lately < MANY_REJECTED:
+    accepted, rejected = facts.lately
+    if rejected < MANY_REJECTED or rejected < REJECTED_SHARE * (accepted + rejected):
         return None
-    accepted = _accepted_since(event_log(), facts.now - REJECTED_WITHIN)
-    if facts.rejected_lately < REJECTED_SHARE * (accepted + facts.rejected_lately):
-        return None
-    return Alarm(
-        "rejected", WARNING, f"{facts.rejected_lately} events were rejected within an hour, and {accepted} accepted."
-    )
-
-
-def _accepted_since(log: EventLog, moment: datetime) -> int:
-    head = log.head()
-    before = {partition: _last_before(log, partition, last, moment) for partition, last in head.items()}
-    return log.count_between(before, head)
-
-
-def _last_before(log: EventLog, partition: str, last: int, moment: datetime) -> int:
-    """The last chunk of a partition that was received before `moment`; 0 where none was."""
-    low, high = 0, last
-    while low < high:
-        middle = (low + high + 1) // 2
-        at = log.received_at(partition, middle)
-        if at is not None and at < moment.timestamp() * 1000:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    sentence = f"{rejected} events were rejected in this hour and the one before, and {accepted} accepted."
+    return Alarm("rejected", WARNING, sentence)
 
 
 CHECKS = (
@@ -228,7 +205,8 @@ CHECKS = (
         "rejected",
         _rejected,
         lambda facts: (
-            f"{facts.rejected_lately} events were rejected within an hour, {facts.status['rejected']} wait for replay."
+            f"{facts.lately[1]} events were rejected in this hour and the one before,"
+            f" {facts.status['rejected']} wait for replay."
         ),
     ),
 )

@@ -11,6 +11,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.crypto import salted_hmac
 
 from events.collector import address_of
+from events.throttle import network_of
 
 
 class Throttle(AxesStandaloneBackend):
@@ -28,17 +29,6 @@ def hashed_address(request: HttpRequest) -> str:
     """
     digest = salted_hmac("affluence.login", network_of(address_of(request.META)), algorithm="sha256").digest()
     return str(ipaddress.IPv6Address(digest[:16]))
-
-
-def network_of(address: str) -> str:
-    """The network of a client's address; what is no address stays what it is."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def locked(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None) -> HttpResponse:

@@ -7,12 +7,12 @@ that cannot be read is left out and named by `affluence_scrape_failed`; the othe
 import hmac
 import ipaddress
 import logging
-import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Sum
+from django.db.models import Count, Max, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -24,8 +24,8 @@ from prometheus_client.registry import Collector
 from batch.models import ArchiveFile, Run
 from batch.view_store import view_store
 from events.cuts import published_cut
-from events.log import Position, event_log
-from events.models import RejectedEvent
+from events.log import event_log
+from events.models import RejectedCount
 from statsproject import alarms, requests
 from statsproject.alarms import Facts
 from views_layer import seam
@@ -124,12 +124,12 @@ def _log(facts: Facts) -> Iterable[Metric]:
     yield _gauge("log_cut_sequence", "The last chunk of the published epoch.", status["cut"], "partition")
     yield _one("lag_events", "Accepted events that are not in the answers.", status["lag_events"])
     yield _one("lag_seconds", "How long the oldest of them waits.", status["lag_seconds"])
-    yield CounterMetricFamily("affluence_events_accepted", "Events in the log.", value=accepted.total(status["log"]))
+    yield CounterMetricFamily("affluence_events_accepted", "Events in the log.", value=accepted.total(facts.now))
 
 
 def _rejected(facts: Facts) -> Iterable[Metric]:
     family = CounterMetricFamily("affluence_events_rejected", "Rejected events, by code.", labels=["code"])
-    for code, count in rejected.totals().items():
+    for code, count in rejected().items():
         family.add_metric([code], count)
     yield family
     yield _one("rejected_waiting_events", "Rejected events that wait for replay.", facts.status["rejected"])
@@ -150,7 +150,7 @@ def _batch(facts: Facts) -> Iterable[Metric]:
         age = (facts.now - published.cut_at).total_seconds()
         yield _one("published_cut_age_seconds", "Time since the last cut that is published.", age)
     yield CounterMetricFamily("affluence_audits", "Audits.", value=facts.status["audits"])
-    yield CounterMetricFamily("affluence_audit_mismatches", "States that differed.", value=facts.status["mismatches"])
+    yield _one("audit_mismatches", "States that differed, and nobody has acknowledged.", facts.status["mismatches"])
     last = Run.objects.filter(published_at__isnull=False).values("kind").annotate(last=Max("pk")).values("last")
     runs = {run.kind: run for run in Run.objects.filter(pk__in=last)}
     seconds = {
@@ -197,40 +197,28 @@ SECTIONS: tuple[tuple[str, Callable[[Facts], Iterable[Metric]]], ...] = (
 
 
 class Accepted:
-    """The number of events in the log: batch has counted those up to the cut; later ones are counted once each."""
+    """The number of events accepted since ever: of hours that are over once, of the last two each time anew."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counted: Position | None = None
-        self._total = 0
+        self._counted = (0, 0)
 
-    def total(self, head: Position) -> int:
-        with self._lock:
-            if self._counted is None:
-                published = published_cut()
-                self._counted = published.position if published else {}
-                runs = Run.objects.filter(published_at__isnull=False)
-                self._total = runs.aggregate(total=Sum("event_count"))["total"] or 0
-            self._total += event_log().count_between(self._counted, head)
-            self._counted = head
-            return self._total
+    def total(self, now: datetime) -> int:
+        hour = int(now.timestamp()) // 3_600 - 1
+        counted_until, total = self._counted
+        if hour > counted_until:
+            total += _accepted_in(counted_until, hour)
+            self._counted = (hour, total)
+        return total + _accepted_in(max(hour, counted_until), hour + 2)
 
 
-class Rejected:
-    """The number of rejected events by code: those of the inbox at first, then each new one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
-        self._totals: dict[str, int] = {}
-
-    def totals(self) -> dict[str, int]:
-        with self._lock:
-            new = RejectedEvent.objects.filter(pk__gt=self._last).order_by()
-            for found in new.values("code").annotate(count=Count("pk"), last=Max("pk")).order_by(F("code")):
-                self._totals[found["code"]] = self._totals.get(found["code"], 0) + found["count"]
-                self._last = max(self._last, found["last"])
-            return dict(self._totals)
+def _accepted_in(start: int, end: int) -> int:
+    return sum(account.accepted for account in event_log().accounts(start, end).values())
 
 
-accepted, rejected = Accepted(), Rejected()
+def rejected() -> dict[str, int]:
+    """The number of events rejected since ever, by code."""
+    found = RejectedCount.objects.order_by().values("code").annotate(total=Sum("count"))
+    return {row["code"]: row["total"] for row in found}
+
+
+accepted = Accepted()

@@ -304,10 +304,10 @@ def _cursor(parameters: QueryDict) -> list | None:
         cursor = json.loads(base64.urlsafe_b64decode(text.encode()))
         if isinstance(cursor, list):
             return cursor
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError, binascii.Error):
         pass
     raise QueryError(
-        "invalid_cursor", f"cursor {text!r} is none that meta.next_cursor gave; ask without one first.", "cursor"
+        "invalid_cursor", f"cursor {text[:80]!r} is none that meta.next_cursor gave; ask without one first.", "cursor"
     )
 
 

@@ -192,7 +192,7 @@ def property_texts(value: str) -> set[str]:
     texts = {json.dumps(value, ensure_ascii=False)}
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return texts
     return texts | {_text_of(parsed)} if isinstance(parsed, int | float) else texts
 

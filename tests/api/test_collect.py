@@ -451,6 +451,19 @@ def test_it_refuses_a_request_that_finds_no_place_and_reads_nothing_of_it(hub, s
     assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS) == (503, "busy", True)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"hub": "acme", "action": "view", "z": "\xff"}',
+        b'{"events": [{"hub": "acme", "action": "view"}, {"hub": "acme", "z": "\xff"}]}',
+        b'{"events": [{"hub": "acme", "action": "view"}, {"hub": "acme", "z": ' + b"[" * 993 + b"]" * 993 + b"}]}",
+    ],
+)
+def test_what_nobody_reads_must_be_json_too(hub, body):
+    status, answer, _ = request(Collector(None), body)
+    assert (status, answer["error"]["code"], logged()) == (400, "invalid_json", [])
+
+
 def test_every_event_that_comes_in_is_accounted_for(hub, post):
     post({"events": [event(id="a"), event(id="a"), event(page=0), event(hub="nobody"), "no event"]})
     hour = int(timezone.now().timestamp()) // 3_600

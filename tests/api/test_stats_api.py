@@ -1,5 +1,6 @@
 """The REST API with real requests: shapes, errors, who may ask."""
 
+import base64
 import csv
 import io
 import json
@@ -321,3 +322,10 @@ def test_the_schema_names_the_paths(client):
     assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in ("stats", "live", "media", "restatements")} | {
         "/api/metrics"
     }
+
+
+@pytest.mark.parametrize(("name", "status"), [("cursor", 400), ("properties.x", 200)])
+def test_deep_nesting_in_a_parameter_is_no_fault(reader, name, status):
+    deep = "[" * 3_000
+    value = base64.urlsafe_b64encode(deep.encode()).decode() if name == "cursor" else deep
+    assert reader.get("/api/hubs/acme/stats", {"metrics": "events", name: value}).status_code == status

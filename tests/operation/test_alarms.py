@@ -200,7 +200,7 @@ def test_the_status_in_words(now: datetime, capsys, monkeypatch) -> None:
         "  fine      accounting   All 1 events received in 24 hours are accounted for.",
         "  fine      schedules    All 4 ticks are enabled and sent in time.",
         "  fine      disk         64 GiB are free.",
-        "  fine      rejected     0 events were rejected within an hour, 0 wait for replay.",
+        "  fine      rejected     0 events were rejected in this hour and the one before, 0 wait for replay.",
         "  log                    main 1",
         "  applied                main 1",
         "  cut                    main 1",

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.test.utils import override_settings
 
-from statsproject.login import hashed_address, network_of
+from statsproject.login import hashed_address
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 PAGES = ("/login", "/admin/login/")
@@ -105,18 +105,3 @@ def test_the_hash_is_keyed_and_of_the_network() -> None:
     before = of("192.0.2.1")
     with override_settings(SECRET_KEY="another"):
         assert of("192.0.2.1") != before
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8::5", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", "unknown"),
-        ("", ""),
-    ],
-)
-def test_it_finds_the_network_of_an_address(address: str, network: str) -> None:
-    assert network_of(address) == network

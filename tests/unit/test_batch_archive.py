@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from aggregations.event import Event
-from batch import archive
+from batch import archive, ledger
 from batch.models import ArchiveFile
 from events.cuts import cut_position, record_cut
 from events.log import event_log
@@ -104,4 +104,18 @@ def test_a_lost_archive_is_written_again_in_windows() -> None:
     add()
     for path in archive.paths(archive.visible(1)):
         Path(path).unlink()
-    assert (archive.restore(event_log(), 1), held()) == (8, EVERY_EVENT)
+    assert (archive.restore(event_log(), 1, lambda: None), held()) == (8, EVERY_EVENT)
+
+
+def test_a_restore_that_lost_its_claim_changes_no_record() -> None:
+    add()
+    for path in archive.paths(archive.visible(1)):
+        Path(path).unlink()
+    before = list(ArchiveFile.objects.order_by("pk").values())
+
+    def fence() -> None:
+        raise ledger.Fenced("A newer claim has it.")
+
+    with pytest.raises(ledger.Fenced):
+        archive.restore(event_log(), 1, fence)
+    assert list(ArchiveFile.objects.order_by("pk").values()) == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.throttle import Throttle, network_of
+from events.throttle import Throttle, is_this_machine, network_of
 
 
 class Clock:
@@ -42,11 +42,18 @@ def test_it_remembers_the_last_names():
         ("192.0.2.1", "192.0.2.1"),
         ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("127.0.0.1", ""),
-        ("::1", ""),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
         ("", ""),
         ("unix:" + "x" * 100, "unix:" + "x" * 59),
     ],
 )
 def test_who_counts_as_one(address, network):
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.0.2.1", False), ("unix:", False)],
+)
+def test_what_comes_from_this_machine(address, is_local):
+    assert is_this_machine(address) is is_local

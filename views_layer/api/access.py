@@ -17,7 +17,7 @@ from rest_framework.throttling import BaseThrottle
 
 from events.collector import address_of
 from events.models import ApiKey, Hub
-from events.throttle import Throttle, network_of
+from events.throttle import Throttle, is_this_machine, network_of
 from views_layer.access import hub_for_user
 
 _callers = Throttle(settings.ASK_RATE / 60, settings.ASK_RATE)
@@ -77,8 +77,8 @@ AUTHENTICATION = [KeyAuthentication, SessionAuthentication]
 
 def refuse_failing(request: Request) -> None:
     """Count a request that names nobody known. Raises TooManyRequests where its address sends such too often."""
-    network = network_of(address_of(request.META))
-    if network and (wait := _failures.wait(network)):
+    address = address_of(request.META)
+    if not is_this_machine(address) and (wait := _failures.wait(network_of(address))):
         raise TooManyRequests(wait, "An address that shows no valid key", settings.ASK_FAILURE_RATE)
 
 

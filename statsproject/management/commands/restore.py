@@ -34,7 +34,7 @@ class Command(BaseCommand):
         databases.migrate(self.stdout.write)
         # Until it is there, a question that needs raw events could not be answered.
         published = published_cut()
-        files = archive.restore(event_log(), published.epoch) if published else 0
+        files = archive.restore(event_log(), published.epoch, _alone) if published else 0
         self.stdout.write(f"Wrote {files} files of the archive again.")
         told = {name: manifest[name] for name in ("made_at", "log", "cut", "events")}
         self.stdout.write(json.dumps({"restored": str(settings.DATA_DIR), **told}))
@@ -44,3 +44,7 @@ def _refuse_running() -> None:
     """Raises Refusal where parts serve that no `manage.py serve` keeps."""
     if running := [part for part, is_felt in pulse.felt().items() if is_felt and part != "redis"]:
         raise backup.Refusal(f"{', '.join(running)} give a pulse in this Redis; stop them first.")
+
+
+def _alone() -> None:
+    """No run can take a claim away: nothing runs on this DATA_DIR."""
