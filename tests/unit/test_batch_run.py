@@ -97,6 +97,18 @@ def test_a_rebuild_that_died_goes_on_from_there(monkeypatch) -> None:
     assert (len(done), done[2] == done[3], events()) == (3 + 1 + 3, True, [90])
 
 
+def test_rows_of_another_declaration_are_not_taken_over_by_the_run_that_goes_on(monkeypatch) -> None:
+    append(*range(0, 72, 24))
+    with monkeypatch.context() as patch:
+        patch.setattr("batch.run.DECLARATION", "before the deploy")
+        patch.setattr("batch.ledger.publish", lambda run: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            seam.run_now(Run.REBUILD)
+    ViewRow.objects.update(payload=b"without the new measure")
+    seam.run_now(Run.REBUILD)
+    assert events() == [3]
+
+
 def test_a_rebuild_in_windows_writes_the_days_that_closed_lately_from_their_events(monkeypatch) -> None:
     monkeypatch.setattr("batch.run.REBUILD_EVENTS", 1)
     now = int((timezone.now() - FIRST).total_seconds()) // 3600
