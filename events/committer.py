@@ -12,7 +12,7 @@ from events.log import LogBusy
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING_REQUESTS = 192
+MAX_WAITING_REQUESTS = 256
 MAX_WAITING_EVENTS = 50_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 GROUP_EVENTS = 5_000

