@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from events import log
 from events.log import SAMPLES, LogBusy
 from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
 from events.rejected import replay
@@ -292,8 +293,8 @@ class AccountAdmin(ReadOnly, ModelAdmin):
 
     @display(description="balance", label={"balanced": "success", "broken": "danger"})
     def balance(self, account: Account) -> str:
-        found = account.accepted + account.duplicates + account.rejected
-        return "balanced" if account.received == found else "broken"
+        counted = log.Account(account.received, account.accepted, account.duplicates, account.rejected)
+        return "balanced" if counted.adds_up else "broken"
 
 
 @admin.register(Cut)

@@ -76,11 +76,14 @@ class Account:
     stored: int = 0
 
     @property
+    def adds_up(self) -> bool:
+        """True where each of those received became something."""
+        return self.received == self.accepted + self.duplicates + self.rejected
+
+    @property
     def is_balanced(self) -> bool:
-        return (
-            self.received == self.accepted + self.duplicates + self.rejected
-            and self.stored == self.accepted - self.removed
-        )
+        """True where they add up, and the chunks hold those that they should."""
+        return self.adds_up and self.stored == self.accepted - self.removed
 
 
 class LogGap(Exception):

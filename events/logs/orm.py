@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import takewhile
+from typing import Any
 
 import pyarrow
 from django.db import IntegrityError, OperationalError, connections, transaction
@@ -167,13 +168,8 @@ class OrmLogWriter(LogWriter):
         return {(hub, visitor): visits for hub, visitor, visits in rows}
 
     def named_visits(self, hub: str, visitor: int, keys: Sequence[bytes]) -> dict[bytes, VisitSpan]:
-        spans: dict[bytes, VisitSpan] = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            some = keys[start : start + KEYS_PER_QUERY]
-            query = f"{SELECT_VISITS} AND key IN ({', '.join(['%s'] * len(some))})"
-            self._cursor.execute(query, [hub, visitor, *some])
-            spans |= {bytes(key): VisitSpan(*span) for key, *span in self._cursor.fetchall()}
-        return spans
+        rows = self._rows_in(f"{SELECT_VISITS} AND key IN", [hub, visitor], keys)
+        return {bytes(key): VisitSpan(*span) for key, *span in rows}
 
     def first_visits(self, hub: str, visitor: int, windows: Iterable[tuple[int, int]]) -> dict[bytes, VisitSpan]:
         spans = {}
@@ -195,10 +191,14 @@ class OrmLogWriter(LogWriter):
         for hub, key in keys:
             by_hub[hub].append(key)
         for hub, values in by_hub.items():
-            for start in range(0, len(values), KEYS_PER_QUERY):
-                some = values[start : start + KEYS_PER_QUERY]
-                self._cursor.execute(f"{query} ({', '.join(['%s'] * len(some))})", [hub, *some])
-                yield from self._cursor.fetchall()
+            yield from self._rows_in(query, [hub], values)
+
+    def _rows_in(self, query: str, before: list[Any], values: Sequence[Any]) -> Iterator[tuple]:
+        """The rows of `query`, which ends with IN, for values after the parameters `before`, in queries of bounded size."""
+        for start in range(0, len(values), KEYS_PER_QUERY):
+            some = values[start : start + KEYS_PER_QUERY]
+            self._cursor.execute(f"{query} ({', '.join(['%s'] * len(some))})", [*before, *some])
+            yield from self._cursor.fetchall()
 
     def save_numbering(
         self,
@@ -292,12 +292,8 @@ class OrmLogWriter(LogWriter):
     def _new_rejections(self, rejections: Sequence[Rejection]) -> list[Rejection]:
         """The rejections without those whose key is in the inbox already, or is one of an earlier rejection."""
         keys = list({rejection.key for rejection in rejections if rejection.key is not None})
-        seen: set[bytes] = set()
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            some = keys[start : start + KEYS_PER_QUERY]
-            marks = ", ".join(["%s"] * len(some))
-            self._cursor.execute(f"SELECT key FROM events_rejectedevent WHERE key IN ({marks})", some)
-            seen |= {bytes(key) for (key,) in self._cursor.fetchall()}
+        known = self._rows_in("SELECT key FROM events_rejectedevent WHERE key IN", [], keys)
+        seen = {bytes(key) for (key,) in known}
         new = []
         for rejection in rejections:
             if rejection.key is None or rejection.key not in seen:
