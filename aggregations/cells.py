@@ -143,7 +143,7 @@ def encode_by_hub(cells: Cells, measures: Sequence[Measure]) -> Iterator[tuple[s
 def _hubs(cells: Cells) -> tuple[list[str], Cells, np.ndarray]:
     hubs = cells.keys["hub"]
     rest = Cells({name: key for name, key in cells.keys.items() if name != "hub"}, cells.columns, cells.size)
-    return hubs.vocabulary, rest, np.searchsorted(hubs.codes, np.arange(len(hubs.vocabulary) + 1))  # type: ignore[return-value]
+    return hubs.vocabulary, rest, hubs.edges()  # type: ignore[return-value]
 
 
 def merge(parts: Sequence[Cells], measures: Sequence[Measure]) -> Cells:

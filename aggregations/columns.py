@@ -72,6 +72,10 @@ class Key:
         vocabulary = self.vocabulary
         return Key([vocabulary[code] for code in used.tolist()], codes)
 
+    def edges(self) -> np.ndarray:
+        """Where the run of each value begins, and where the last ends; for a key whose rows are in order."""
+        return np.searchsorted(self.codes, np.arange(len(self.vocabulary) + 1))
+
     def holding(self, accepts: Callable[[Value], bool]) -> np.ndarray:
         """For each row, whether its value is accepted; asked once for each value."""
         return np.array([accepts(value) for value in self.vocabulary], dtype=bool)[self.codes]

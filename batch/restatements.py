@@ -123,7 +123,7 @@ def _folded(engine: Engine, hub: str, version: int, spans: Sequence[Span]) -> di
     if cells is None:
         return {}
     hours = cells.keys["hour"]
-    edges = np.searchsorted(hours.codes, np.arange(len(hours.vocabulary) + 1)).tolist()
+    edges = hours.edges().tolist()
     return {
         hour: cells.slice(edges[place], edges[place + 1], HUB.measures)  # type: ignore[misc]
         for place, hour in enumerate(hours.vocabulary)

@@ -80,9 +80,7 @@ class RowWriter:
         return regroup(regrouped, rollup.measures)
 
     def _split(self, rollup: Rollup, grain: str, cells: Cells) -> Iterator[ViewRow]:
-        starts = cells.keys["hour"]
-        edges = np.searchsorted(starts.codes, np.arange(len(starts.vocabulary) + 1))
-        payloads = encode_slices(cells, edges, rollup.measures)
+        payloads = encode_slices(cells, cells.keys["hour"].edges(), rollup.measures)
         for start, payload in zip(hours_of(cells), payloads, strict=True):
             bucket = (start, start + 1) if grain == HOUR else bucket_of(grain, start, self._zone)
             assert bucket is not None
