@@ -14,12 +14,15 @@ from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, 
 from django.utils import timezone
 
 from statsproject import logs, pulse
+from statsproject.watchdog import Watchdog, waiting_in
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 
 app = Celery("affluence")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+watchdog = Watchdog()
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ def _keep_logging(loglevel: int, **_: object) -> None:
 
 @task_prerun.connect
 def _begin_task(task_id: str, **_: object) -> None:
+    watchdog.begin()
     logs.begin("task", task_id)
 
 
 @task_postrun.connect
 def _end_task(**_: object) -> None:
+    watchdog.end()
     logs.end()
 
 
@@ -92,3 +97,4 @@ def _begin_worker(sender: Any, **_: object) -> None:
     for queue in sender.task_consumer.queues:
         if f"worker-{queue.name}" in pulse.PARTS:
             pulse.keep(f"worker-{queue.name}")
+            watchdog.watch(waiting_in(app, queue.name))
