@@ -57,6 +57,11 @@ class Cells:
         }
 
 
+def nothing(rollup: Rollup) -> Cells:
+    """No cells of a rollup."""
+    return Cells({name: Key.of(()) for name in rollup.keys}, {m.name: m.empty(0) for m in rollup.measures}, 0)
+
+
 def group(keys: Sequence[Key], size: int) -> Groups:
     """Put rows with equal keys into one cell; cells are numbered in the order of their keys."""
     combined = np.zeros(size, dtype=np.int64)

@@ -26,6 +26,7 @@ from batch import ledger
 from batch.models import ArchiveFile
 from events.cuts import cut_positions
 from events.log import Chunk, EventLog, Position
+from events.removals import carried_out, without
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def add_range(log: EventLog, epoch: int, after: Position, until: Position) -> li
     once, in place of what a run of the epoch that died has recorded. Raises Fenced, and adds nothing, where the epoch
     has been published meanwhile: its files may have been joined and deleted by now.
     """
-    written = _write_range(log, epoch, after, until)
+    written = _write_chunks(log.read(after, until), epoch)
     names = {file.path for file in written}
     with transaction.atomic():
         ledger.refuse_published(epoch)
@@ -88,10 +89,10 @@ def add_range(log: EventLog, epoch: int, after: Position, until: Position) -> li
         return [_record(file) for file in written]
 
 
-def _write_range(log: EventLog, epoch: int, after: Position, until: Position) -> list[ArchiveFile]:
+def _write_chunks(chunks: Iterable[Chunk], epoch: int) -> list[ArchiveFile]:
     return [
         _write_file(hub, epoch, table, f"{epoch:010d}{f'-{number:04d}' if number else ''}.parquet")
-        for number, some in enumerate(_joined(tables(log.read(after, until))))
+        for number, some in enumerate(_joined(tables(chunks)))
         for hub, table in _by_hub(some)
     ]
 
@@ -130,6 +131,24 @@ def visible(epoch: int, hub: str | None = None, start: int | None = None, end: i
     return files.order_by("hub", "added_epoch", "path")
 
 
+def touched(since: int, epoch: int) -> QuerySet:
+    """The files that the epochs after `since` up to `epoch` have added, as they were written first."""
+    return _loose(_not_retired_before(epoch).filter(added_epoch__gt=since))
+
+
+def held(epoch: int, hub: str) -> QuerySet:
+    """The files with the events of a hub that a run of `epoch` finds, also those that it has replaced already.
+
+    Some events are in two of them.
+    """
+    return _not_retired_before(epoch).filter(hub=hub)
+
+
+def _not_retired_before(epoch: int) -> QuerySet:
+    files = ArchiveFile.objects.filter(added_epoch__lte=epoch)
+    return files.filter(Q(retired_epoch__isnull=True) | Q(retired_epoch__gte=epoch)).order_by("hub", "path")
+
+
 def paths(files: Iterable[ArchiveFile]) -> list[str]:
     """Where files are on disk."""
     return [str(settings.ARCHIVE_DIR / file.path) for file in files]
@@ -146,15 +165,29 @@ def compact(epoch: int) -> int:
     for hub in loose.values_list("hub", flat=True).order_by("hub").distinct():
         for files in _groups(loose.filter(hub=hub)):
             table = pa.concat_tables([pq.read_table(path, schema=SCHEMA) for path in paths(files)]).sort_by(ORDER)
-            joined = _write_file(hub, epoch, table, f"joined-{epoch:010d}-{_mark(files)}.parquet")
-            with transaction.atomic():
-                ledger.refuse_published(epoch)
-                if _loose(visible(epoch)).filter(pk__in=[file.pk for file in files]).count() < len(files):
-                    raise ledger.Fenced(f"Another run of epoch {epoch} has joined files of {hub} in another way.")
-                _record(joined)
-                ArchiveFile.objects.filter(pk__in=[file.pk for file in files]).update(retired_epoch=epoch)
+            replace(epoch, files, [write_joined(hub, epoch, table, files)])
             joined_count += len(files)
     return joined_count
+
+
+def write_joined(hub: str, epoch: int, table: pa.Table, files: Sequence[ArchiveFile]) -> ArchiveFile:
+    """Write what comes in place of files, a table in ORDER; `replace` enters it."""
+    return _write_file(hub, epoch, table, f"joined-{epoch:010d}-{_mark(files)}.parquet")
+
+
+def replace(epoch: int, files: Sequence[ArchiveFile], joined: Sequence[ArchiveFile]) -> None:
+    """From `epoch` on readers see others in place of files, which stay on disk for the readers of earlier epochs.
+
+    Raises Fenced where the epoch has been published meanwhile, or another run of it has replaced some of them.
+    """
+    replaced = [file.pk for file in files]
+    with transaction.atomic():
+        ledger.refuse_published(epoch)
+        if visible(epoch).filter(pk__in=replaced).count() < len(files):
+            raise ledger.Fenced(f"Another run of epoch {epoch} has replaced {files[0].path} or one beside it.")
+        for file in joined:
+            _record(file)
+        ArchiveFile.objects.filter(pk__in=replaced).update(retired_epoch=epoch)
 
 
 def _loose(files: QuerySet) -> QuerySet:
@@ -199,9 +232,11 @@ def restore(log: EventLog, epoch: int, fence: Callable[[], None]) -> int:
     if not lost(epoch):
         return 0
     logger.warning("Files of the archive are missing; it is written again from the log.")
-    cuts = cut_positions(epoch)
+    cuts, removals = cut_positions(epoch), carried_out(epoch)
     written = [
-        file for number in range(1, len(cuts)) for file in _write_range(log, number, cuts[number - 1], cuts[number])
+        file
+        for number in range(1, len(cuts))
+        for file in _write_chunks(without(log.read(cuts[number - 1], cuts[number]), removals), number)
     ]
     with transaction.atomic():
         fence()

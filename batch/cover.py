@@ -36,17 +36,23 @@ def cover(
         if grain not in grains:
             continue
         covered: list[Hours] = []
-        for start, end in joined((start - NEAR_H, end) for start, end in gaps):
-            for address in store.addresses(hub, rollup, grain, start + NEAR_H, end, version):
+        for start, end in near(gaps):
+            for address in store.addresses(hub, rollup, grain, start, end, version):
                 bucket = row_hours(address, zone)
-                if bucket and _is_within(bucket, gaps):
+                if bucket and is_within(bucket, gaps):
                     chosen.append(address)
                     covered.append(bucket)
         gaps = without(gaps, covered)
     return chosen
 
 
-def _is_within(bucket: Hours, ranges: Sequence[Hours]) -> bool:
+def near(ranges: Iterable[Hours]) -> list[Hours]:
+    """Ranges in order, with those that are near each other made one."""
+    return [(start + NEAR_H, end) for start, end in joined((start - NEAR_H, end) for start, end in ranges)]
+
+
+def is_within(bucket: Hours, ranges: Sequence[Hours]) -> bool:
+    """True where a bucket lies wholly in one of ordered ranges."""
     at = bisect_right(ranges, bucket[0], key=lambda hours: hours[0]) - 1
     return at >= 0 and bucket[1] <= ranges[at][1]
 

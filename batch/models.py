@@ -90,7 +90,7 @@ class Mismatch(models.Model):
 class Restatement(models.Model):
     """A closed number that changed: what, old, new, why, when."""
 
-    LATE, CORRECTED = "late events", "recomputed from the raw events"
+    LATE, CORRECTED, ERASED = "late events", "recomputed from the raw events", "a visitor was erased"
 
     hub = models.CharField(max_length=64)
     metric = models.CharField(max_length=64)
@@ -132,3 +132,21 @@ class ArchiveFile(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class KeptRow(models.Model):
+    """The cells of a hub, rollup and hour (since 1970) whose raw events were removed: nothing can compute them again.
+
+    Of several epochs the newest holds all that the others hold.
+    """
+
+    hub = models.CharField(max_length=64)
+    rollup = models.CharField(max_length=64)
+    hour = models.BigIntegerField()
+    epoch = models.BigIntegerField()
+    payload = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hub", "rollup", "hour", "epoch"], name="one_kept_row_per_epoch")
+        ]

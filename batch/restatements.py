@@ -17,6 +17,7 @@ from batch import archive, ledger
 from batch.cover import cover
 from batch.engine import Engine, Span
 from batch.models import Restatement
+from batch.rows import first_event_at
 from batch.view_store import ViewStore
 
 HUB = rollup_named("hub")
@@ -36,18 +37,19 @@ def changes(
     version: int,
     hours: Iterable[int],
     reason: str,
-    closed_before: int,
+    known: range,
 ) -> list[Restatement]:
     """What `version`, which wrote `hours` of a hub, tells otherwise than the version before about its closed local days.
 
-    Only for days that had ended by `closed_before` (in milliseconds: the last cut) and in which the hub was there
-    already: the numbers of a day that closes, or of a history that is imported, were not closed before.
+    `known` is from the first raw event that the hub keeps to the last cut, in milliseconds. Only for days that had ended
+    by that cut and in which the hub was there already: the numbers of a day that closes, or of a history that is
+    imported, were not closed before. Days off the full hour need raw events.
     """
-    closed = [day for day in local_days(hours, zone) if day[1] <= closed_before]
-    first_at = _first_at(store, hub, version - 1) if closed else None
+    closed = [day for day in local_days(hours, zone) if day[1] <= known.stop]
+    first_at = first_event_at(store, hub, version - 1) if closed else None
     if first_at is None:
         return []
-    days = [day for day in closed if first_at < day[1]]
+    days = [day for day in closed if first_at < day[1] and (day[0] >= known.start or not day[0] % HOUR_MS)]
     found: list[Restatement] = []
     for number in range(0, len(days), DAYS_AT_ONCE):
         some = days[number : number + DAYS_AT_ONCE]
@@ -72,18 +74,6 @@ def local_days(hours: Iterable[int], zone: ZoneInfo) -> list[Day]:
         (instant_ms(midnight(date, zone)), instant_ms(midnight(date + timedelta(days=1), zone)))
         for date in sorted(dates)
     ]
-
-
-def _first_at(store: ViewStore, hub: str, version: int) -> int | None:
-    """When the first event of a hub that readers of a version know occurred."""
-    first = store.first_start(hub, HUB.name, version)
-    if first is None:
-        return None
-    (payload,) = store.fetch(store.addresses(hub, HUB.name, HOUR, first, first + 1, version))
-    try:
-        return int(decode(payload, HUB.keys, HUB.measures).columns["first_at"].min())
-    except DamagedCells:
-        return first * HOUR_MS
 
 
 def _told(

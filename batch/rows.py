@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from aggregations.buckets import DAY, HOUR, MONTH, bucket_of, buckets_of
-from aggregations.cells import Cells, DamagedCells, decode, encode_slices, merge, regroup
+from aggregations.cells import Cells, DamagedCells, decode, encode, encode_slices, merge, nothing, regroup
 from aggregations.columns import Key
-from aggregations.rollups import Rollup
+from aggregations.rollups import HOUR_MS, Rollup, rollup_named
 from batch.cover import Hours, cover, without
 from batch.view_store import RowAddress, ViewRow, ViewStore
 
+HUB = rollup_named("hub")
 WRITTEN = {DAY: (HOUR,), MONTH: (DAY, HOUR)}
 """The grains that a coarse row is merged from, coarsest first."""
 
@@ -48,15 +49,23 @@ class RowWriter:
         merged = self._split(rollup, HOUR, merge(parts, rollup.measures))
         return published | {row.start: row.payload for row in merged} | damaged
 
-    def rows(self, rollup: Rollup, current: Cells, also: Iterable[int] = ()) -> Iterator[ViewRow]:
-        """The rows of whole hours, and of every closed day and month that holds one of them, or an hour of `also`."""
+    def rows(
+        self, rollup: Rollup, current: Cells, also: Iterable[int] = (), emptied: Sequence[int] = ()
+    ) -> Iterator[ViewRow]:
+        """The rows of whole hours, and of every closed day and month that holds one of them, or an hour of `also`.
+
+        Of `emptied` hours nothing is left: their rows say so, and those of days and months that nothing is left of.
+        """
         yield from self._split(rollup, HOUR, current)
-        hours = hours_of(current)
+        yield from self._empty(rollup, HOUR, [(hour, hour + 1) for hour in emptied])
+        hours = sorted([*hours_of(current), *emptied])
         held = [(hour, hour + 1) for hour in hours]
         for grain in (DAY, MONTH):
             buckets = [b for b in buckets_of(grain, [*hours, *also], self._zone) if b[1] <= self._closed_before]
             coarse = self._coarse(rollup, grain, buckets, current, held)
             yield from self._split(rollup, grain, coarse)
+            lost = set(buckets_of(grain, emptied, self._zone)) & set(buckets)
+            yield from self._empty(rollup, grain, [b for b in sorted(lost) if b[0] not in hours_of(coarse)])
             if grain == DAY and all(bucket_of(DAY, hour, self._zone) for hour in hours):
                 # A closed month is made of closed days, which are fewer cells than its hours.
                 current, held = coarse, buckets
@@ -86,6 +95,11 @@ class RowWriter:
             assert bucket is not None
             yield ViewRow(self._hub, rollup.name, grain, *bucket, payload)
 
+    def _empty(self, rollup: Rollup, grain: str, buckets: Sequence[Hours]) -> Iterator[ViewRow]:
+        payload = encode(nothing(rollup), rollup.measures)
+        for start, end in buckets:
+            yield ViewRow(self._hub, rollup.name, grain, start, end, payload)
+
     def _read(self, rollup: Rollup, addresses: Sequence[RowAddress]) -> list[Cells]:
         payloads = self._store.fetch(addresses)
         return [decode(payload, rollup.keys, rollup.measures) for payload in payloads]
@@ -94,3 +108,18 @@ class RowWriter:
 def hours_of(cells: Cells) -> list[int]:
     """The hours that cells with the key `hour` hold, in order."""
     return [hour for hour in cells.keys["hour"].vocabulary if isinstance(hour, int)]
+
+
+def first_event_at(store: ViewStore, hub: str, version: int) -> int | None:
+    """When the first event of a hub that readers of a version know occurred, in milliseconds; None where there is none."""
+    start = store.first_start(hub, HUB.name, version)
+    while start is not None:
+        (payload,) = store.fetch(store.addresses(hub, HUB.name, HOUR, start, start + 1, version))
+        try:
+            found = decode(payload, HUB.keys, HUB.measures)
+        except DamagedCells:
+            return start * HOUR_MS
+        if found.size:
+            return int(found.columns["first_at"].min())
+        start = store.first_start(hub, HUB.name, version, start + 1)
+    return None

@@ -7,6 +7,7 @@ writes nothing that the winner would not write.
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -18,14 +19,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
-from aggregations.cells import DamagedCells, encode
+from aggregations.cells import Cells, DamagedCells, encode, merge, nothing
 from aggregations.rollups import DECLARATION, HOUR_MS, ROLLUPS, Rollup, rollup_named
-from batch import archive, ledger, restatements
-from batch.cover import Hours, joined
+from batch import archive, kept, ledger, removals, restatements
+from batch.cover import Hours, is_within, joined
 from batch.deltas import Deltas
 from batch.engine import Window, engine
 from batch.models import ArchiveFile, Audit, Mismatch, RebuiltWindow, Restatement, Run
-from batch.rows import RowWriter
+from batch.rows import RowWriter, hours_of
 from batch.view_store import ViewRow, view_store
 from events.cuts import cut_position, published_cut
 from events.log import event_log
@@ -86,6 +87,7 @@ def _clean_up(epoch: int) -> None:
     """Delete what readers of the epoch before, and later ones, cannot need."""
     view_store().clean_up(epoch - 1)
     archive.clean_up(epoch - 1)
+    kept.clean_up(epoch - 1)
     RebuiltWindow.objects.filter(epoch__lte=epoch).delete()
 
 
@@ -95,11 +97,15 @@ class _Work:
     def __init__(self, run: Run, progress: Progress) -> None:
         self._run, self._progress, self._epoch = run, progress, run.epoch
         self._store, self._engine, self._log = view_store(), engine(), event_log()
-        self._zones = {hub.slug: hub.zone for hub in Hub.objects.all()}
+        hubs = Hub.objects.all()
+        self._zones = {hub.slug: hub.zone for hub in hubs}
+        self._raw_since = {hub.slug: instant_ms(hub.events_since) for hub in hubs if hub.events_since}
         self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
         last_cut = published_cut()
         self._birth = self._store.birth()
         self._audits_rows, self._deltas = False, Deltas()
+        self._emptier: dict[str, set[int]] = {}
+        self._kept: dict[str, Hours] = {}
         self._last_cut_at = instant_ms(last_cut.cut_at) if last_cut else 0
 
     def do(self, buffers: Buffers) -> None:
@@ -115,6 +121,8 @@ class _Work:
         files = archive.add_range(self._log, self._epoch, cut_position(self._epoch - 1), cut_position(self._epoch))
         self._run.event_count = sum(file.event_count for file in files)
         frozen = buffers.frozen(self._epoch)
+        if self._run.kind != Run.HOURLY:
+            self._remove()
         self._audits_rows = self._run.kind == Run.DAILY
         try:
             self._write_rows(files, frozen)
@@ -134,6 +142,14 @@ class _Work:
         if not self._store.seal(self._epoch, self._birth):
             raise self._emptied()
         ledger.publish(self._run)
+
+    def _remove(self) -> None:
+        """Take what is to be removed out of the archive, of which the rows are made."""
+        for removal in removals.begin(self._run):
+            self._say(f"remove {removal.hub}")
+            removals.purge(self._engine, removal)
+        self._emptier = removals.emptier_hours(self._engine, self._epoch)
+        self._kept = kept.spans(self._epoch)
 
     def _write_rows(self, files: Sequence[ArchiveFile], frozen: dict[tuple[str, str], bytes]) -> None:
         self._say("fold and audit")
@@ -209,10 +225,10 @@ class _Work:
             )
 
     def _recompute_touched(self) -> None:
-        """Fold again, from the raw events, every hour that an epoch since the last such run has touched."""
+        """Fold again, from the raw events, every hour that an epoch since the last such run has touched, or loses events."""
         since = ledger.last_epoch_from_raw_events()
-        touched: dict[str, set[int]] = {}
-        files = archive.visible(self._epoch).filter(added_epoch__gt=since)
+        touched = {hub: set(hours) for hub, hours in self._emptier.items()}
+        files = archive.touched(since, self._epoch)
         hour = f"occurred_at // {HOUR_MS}"
         for hub, start in self._engine.rows(archive.paths(files), None, f"DISTINCT hub, {hour}", "true", []):
             touched.setdefault(hub, set()).add(int(start))
@@ -241,18 +257,27 @@ class _Work:
         )
 
     def _windows(self) -> Iterator[tuple[str, Hours]]:
-        bounds: dict[str, list[int]] = {}
-        for file in archive.visible(self._epoch):
-            found = bounds.setdefault(file.hub, [file.first_at, file.last_at, 0])
-            bounds[file.hub] = [min(found[0], file.first_at), max(found[1], file.last_at), found[2] + file.event_count]
-        for hub, (first_at, last_at, count) in sorted(bounds.items()):
-            zone = self._zone(hub)
-            months = buckets_of(MONTH, range(first_at // HOUR_MS, last_at // HOUR_MS + 1), zone)
-            months = months or buckets_of(MONTH, range(first_at // HOUR_MS, last_at // HOUR_MS + 1), ZoneInfo("UTC"))
+        for hub, found, count in self._bounds():
+            zone, hours = self._zone(hub), range(*found)
+            months = buckets_of(MONTH, hours, zone) or buckets_of(MONTH, hours, ZoneInfo("UTC"))
             wanted = max(1, len(months) * REBUILD_EVENTS // max(count, 1))
             for first in range(0, len(months), wanted):
                 some = months[first : first + wanted]
                 yield hub, (some[0][0], some[-1][1])
+
+    def _bounds(self) -> Iterator[tuple[str, Hours, int]]:
+        """The hubs, the hours from the first to the last that a row is to be made of, and how many events there are."""
+        ranges: dict[str, list[Hours]] = {}
+        counts: Counter[str] = Counter()
+        for file in archive.visible(self._epoch):
+            ranges.setdefault(file.hub, []).append((file.first_at // HOUR_MS, file.last_at // HOUR_MS + 1))
+            counts[file.hub] += file.event_count
+        for hub, hours in self._emptier.items():
+            ranges.setdefault(hub, []).extend((hour, hour + 1) for hour in hours)
+        for hub, hours_kept in self._kept.items():
+            ranges.setdefault(hub, []).append(hours_kept)
+        for hub, found in sorted(ranges.items()):
+            yield hub, (min(found)[0], max(end for _, end in found)), counts[hub]
 
     def _recompute(self, hub: str, ranges: list[Hours], is_last: bool) -> None:
         """Fold ranges of whole days and months of touched hours again.
@@ -264,9 +289,17 @@ class _Work:
         also = range(self._closed_before - RECENTLY_CLOSED_H, self._closed_before, 6) if is_last else ()
         with self._engine.window(archive.paths(files), spans) as window:
             for rollup, folded in window.folds(ROLLUPS):
-                if hub in folded:
-                    self._write(hub, self._writer(hub).rows(rollup, folded[hub], also))
+                found = [folded[hub]] if hub in folded else [nothing(rollup)]
+                if hub in self._kept:
+                    found += kept.parts(hub, rollup, ranges, self._epoch)
+                cells = merge(found, rollup.measures)
+                self._write(hub, self._writer(hub).rows(rollup, cells, also, self._lost_hours(hub, ranges, cells)))
                 self._say(f"recompute {hub} {moment_of(spans[0][0]):%Y-%m-%d} {rollup.name}")
+
+    def _lost_hours(self, hub: str, ranges: Sequence[Hours], cells: Cells) -> list[int]:
+        """The hours of ranges that have lost all their events."""
+        lost = self._emptier.get(hub, set()) - set(hours_of(cells))
+        return sorted(hour for hour in lost if is_within((hour, hour + 1), ranges))
 
     def _restate(self) -> None:
         """Enter what the epoch's rows, also those of runs that died, change in closed days."""
@@ -274,12 +307,20 @@ class _Work:
         reason = Restatement.CORRECTED if self._run.kind == Run.REBUILD else Restatement.LATE
         for hub, hours in self._store.written(self._epoch, "hub", HOUR).items():
             changed = restatements.changes(
-                self._store, self._engine, hub, self._zone(hub), self._epoch, hours, reason, self._last_cut_at
+                self._store,
+                self._engine,
+                hub,
+                self._zone(hub),
+                self._epoch,
+                hours,
+                reason,
+                range(self._raw_since.get(hub, 0), self._last_cut_at),
             )
-            mended = self._mended_hours(hub)
-            for entry in changed:
-                if any(entry.day_start - HOUR_LONG < hour_at < entry.day_end for hour_at in mended):
-                    entry.reason = Restatement.CORRECTED
+            erased = [moment_of(hour * HOUR_MS) for hour in self._emptier.get(hub, ())]
+            for why, hours_at in ((Restatement.CORRECTED, self._mended_hours(hub)), (Restatement.ERASED, erased)):
+                for entry in changed:
+                    if any(entry.day_start - HOUR_LONG < hour_at < entry.day_end for hour_at in hours_at):
+                        entry.reason = why
             self._refuse_emptied()
             restatements.enter(self._epoch, changed)
 
@@ -290,13 +331,14 @@ class _Work:
 
     def _write(self, hub: str, rows: Iterator[ViewRow]) -> None:
         written = list(rows)
-        if self._audits_rows:
+        if self._audits_rows and written:
             self._audit_rows(hub, rollup_named(written[0].rollup), written)
         self._run.row_count += self._store.write(self._epoch, written)
 
     def _audit_rows(self, hub: str, rollup: Rollup, rows: Sequence[ViewRow]) -> None:
         """Compare recomputed hours with what an hourly run would have published; record what differs."""
-        recomputed = {row.start: row.payload for row in rows if row.grain == HOUR}
+        emptier = self._emptier.get(hub, set())
+        recomputed = {row.start: row.payload for row in rows if row.grain == HOUR and row.start not in emptier}
         published = self._writer(hub).hours_as_published(rollup, recomputed, self._deltas.of(hub, rollup))
         differing = [
             Mismatch(

@@ -65,8 +65,8 @@ class ViewStore(ABC):
         """The buckets of a rollup and grain that a version has a row of, by hub. It costs what the version wrote."""
 
     @abstractmethod
-    def first_start(self, hub: str, rollup: str, version: int) -> int | None:
-        """The first hour that has a row of up to `version`; None where there is none."""
+    def first_start(self, hub: str, rollup: str, version: int, start: int = 0) -> int | None:
+        """The first hour, of `start` or later, that has a row of up to `version`; None where there is none."""
 
     @abstractmethod
     def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
@@ -98,6 +98,10 @@ class ViewStore(ABC):
     @abstractmethod
     def clean_up(self, version: int) -> int:
         """Delete the rows that readers of `version` and later cannot need; returns how many."""
+
+    @abstractmethod
+    def remove_before(self, hub: str, hour: int) -> int:
+        """Delete the rows, of all versions, of a hub's buckets that start before an hour; returns how many."""
 
     @abstractmethod
     def forget_days(self, hub: str) -> None:

@@ -13,12 +13,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from events import log
 from events.log import SAMPLES, LogBusy
-from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
+from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent, Removal
 from events.rejected import replay
+from events.removals import UnknownVisitor, erase, refuse_unknown
 
 
 class ReadOnly:
@@ -75,8 +76,11 @@ NEVER_DELETED = (
 class HubAdmin(ModelAdmin):
     list_display = ["slug", "title", "timezone", "member_count", "key_count", "created_at"]
     search_fields = ["slug", "title"]
-    fieldsets = [(None, {"fields": ["slug", "title", "timezone", "created_at"], "description": NEVER_DELETED})]
-    readonly_fields = ["created_at"]
+    fieldsets = [
+        (None, {"fields": ["slug", "title", "timezone", "created_at"], "description": NEVER_DELETED}),
+        ("Retention", {"fields": ["keep_events_days", "events_since", "keep_rows_days", "rows_since"]}),
+    ]
+    readonly_fields = ["created_at", "events_since", "rows_since"]
     inlines = [MembershipInline, ApiKeyInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hub]:
@@ -295,6 +299,78 @@ class AccountAdmin(ReadOnly, ModelAdmin):
     def balance(self, account: Account) -> str:
         counted = log.Account(account.received, account.accepted, account.duplicates, account.rejected)
         return "balanced" if counted.adds_up else "broken"
+
+
+class ErasureForm(forms.ModelForm):
+    """Asks for a visitor to be erased. The name is not kept."""
+
+    hub = forms.ModelChoiceField(Hub.objects.all(), to_field_name="slug", widget=UnfoldAdminSelectWidget)
+    name = forms.CharField(
+        label="visitor",
+        max_length=128,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="As clients name it in the field visitor.",
+    )
+
+    class Meta:
+        model = Removal
+        fields = ["hub"]
+
+    def clean_hub(self) -> str:
+        return self.cleaned_data["hub"].slug
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if "hub" in cleaned and "name" in cleaned:
+            try:
+                refuse_unknown(Hub.objects.get(slug=cleaned["hub"]), cleaned["name"])
+            except (UnknownVisitor, LogBusy) as error:
+                raise forms.ValidationError(str(error)) from error
+        return cleaned
+
+
+@admin.register(Removal)
+class RemovalAdmin(ReadOnly, ModelAdmin):
+    """Visitors who were erased and events that were kept long enough, with what there was before and after."""
+
+    list_display = ["id", "hub", "what", "requested_at", "requested_by", "state", "events", "left", "done_at"]
+    list_filter = ["hub", ("done_at", admin.EmptyFieldListFilter)]
+    form = ErasureForm
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("events.add_removal")
+
+    def get_fields(self, request: HttpRequest, obj: Removal | None = None) -> list[str]:
+        if obj is None:
+            return ["hub", "name"]
+        return ["hub", "what", "requested_at", "requested_by", "until", "epoch", "done_at", "receipt"]
+
+    def get_form(self, request: HttpRequest, obj: Removal | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is not None:
+            return super().get_form(request, obj, change=change, **kwargs | {"form": forms.ModelForm})
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def save_model(self, request: HttpRequest, removal: Removal, form: ErasureForm, change: bool) -> None:
+        """Record it; what follows is for the worker, within half a minute and the time of two runs."""
+        hub = Hub.objects.get(slug=removal.hub)
+        removal.__dict__.update(erase(hub, form.cleaned_data["name"], request.user.get_username()).__dict__)
+
+    @display(description="what")
+    def what(self, removal: Removal) -> str:
+        return "a visitor" if removal.before is None else f"events before {removal.before_at:%Y-%m-%d %H:%M} UTC"
+
+    @display(description="state", label={"done": "success", "published": "info", "asked for": "warning"})
+    def state(self, removal: Removal) -> str:
+        return "done" if removal.done_at else "published" if removal.epoch else "asked for"
+
+    @display(description="events before")
+    def events(self, removal: Removal) -> int:
+        return removal.receipt.get("before", {}).get("events", 0)
+
+    @display(description="events after")
+    def left(self, removal: Removal) -> int | None:
+        after = removal.receipt.get("after")
+        return after and after["log"] + after["archive"]
 
 
 @admin.register(Cut)

@@ -20,7 +20,7 @@ import msgspec
 from django.conf import settings
 
 from events.committer import Busy, Committer, Unsure
-from events.directory import Memory, grant_of, is_hub
+from events.directory import Memory, counted_since, grant_of
 from events.intake import Batch, Intake
 from events.models import ApiKey
 from events.normaliser import Caller, hub_said, normalise, rejection_of
@@ -64,7 +64,7 @@ class Collector:
         self._django_application = django_application
         self._committer = Committer(make_intake)
         self._decoding = threading.Semaphore(DECODING_AT_ONCE)
-        self._is_hub = Memory(is_hub)
+        self._counted_since = Memory(counted_since)
         self._grant_of = Memory(grant_of)
         self._addresses = Throttle(settings.COLLECT_RATE, BURST_S * settings.COLLECT_RATE)
         self._keys = Throttle(settings.COLLECT_KEY_RATE, BURST_S * settings.COLLECT_KEY_RATE)
@@ -111,7 +111,7 @@ class Collector:
     def _caller(self, environ: dict, headers: list[tuple[str, str]]) -> Caller:
         header = environ.get("HTTP_AUTHORIZATION")
         if not header:
-            caller = _public(environ, self._is_hub)
+            caller = _public(environ, self._counted_since)
             self._refuse_often(caller.address, headers)
             return caller
         kind, _, key = header.partition(" ")
@@ -127,7 +127,7 @@ class Collector:
             raise Refused(403, "wrong_scope", f"A key of scope {scope} cannot send events; use one of scope ingest.")
         if wait := self._keys.wait(digest):
             raise _too_many(wait, settings.COLLECT_KEY_RATE, "this key", headers)
-        return Caller(hub.__eq__, is_trusted=True)
+        return Caller({hub: self._counted_since(hub)}.get, is_trusted=True)
 
     def _refuse_often(self, address: str, headers: list[tuple[str, str]]) -> None:
         if not is_this_machine(address) and (wait := self._addresses.wait(network_of(address))):
@@ -144,9 +144,9 @@ def _too_many(wait: float, rate: int, name: str, headers: list[tuple[str, str]])
     )
 
 
-def _public(environ: dict, is_hub: Callable[[str], bool]) -> Caller:
+def _public(environ: dict, hubs: Callable[[str], int | None]) -> Caller:
     return Caller(
-        is_hub,
+        hubs,
         address=address_of(environ),
         user_agent=UNPRINTABLE.sub("", environ.get("HTTP_USER_AGENT", ""))[:2_000],
         language=language_of(environ.get("HTTP_ACCEPT_LANGUAGE", "")),

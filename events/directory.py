@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from django.db import connection
 
+from aggregations.buckets import instant_ms
 from events.models import ApiKey, Hub
 
 SECONDS = 2.0
@@ -34,10 +35,13 @@ class Memory(Generic[T]):
         return answer
 
 
-def is_hub(slug: str) -> bool:
-    """True for the slug of a hub."""
+def counted_since(slug: str) -> int | None:
+    """Since when a hub keeps numbers, in milliseconds (0: for ever); None where there is no such hub."""
     _renew_connection()
-    return Hub.objects.filter(slug=slug).exists()
+    found = Hub.objects.filter(slug=slug).values_list("rows_since").first()
+    if found is None:
+        return None
+    return instant_ms(found[0]) if found[0] else 0
 
 
 def grant_of(digest: str) -> tuple[str, str] | None:

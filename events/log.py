@@ -195,10 +195,11 @@ class EventLog(ABC):
 
     @abstractmethod
     def remove(self, until: Position, is_removed: Callable[[Event], bool]) -> int:
-        """Take events out of the chunks up to a position, for good; returns how many. Idempotent.
+        """Take events out of the chunks up to a position, for good; returns how many. Idempotent, also side by side.
 
         Chunks, their sequences and their times of receipt stay, so every position means what it meant. Only events
-        whose removal is recorded may go: archive, rows and buffers are computed from what is left.
+        whose removal is recorded may go: archive, rows and buffers are computed from what is left. Raises LogBusy where
+        a trace of them is left, after which it is to be called again.
         """
 
     @abstractmethod

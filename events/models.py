@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import DatabaseError, models
 from django.db.models import Q
 from django.utils import timezone
@@ -33,12 +33,36 @@ class Hub(models.Model):
     title = models.CharField(max_length=200, blank=True)
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
     created_at = models.DateTimeField(auto_now_add=True)
+    keep_events_days = models.PositiveIntegerField(
+        "keep raw events for",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days; empty: for ever. Older ones are removed for good each day; their numbers stay.",
+    )
+    keep_rows_days = models.PositiveIntegerField(
+        "keep numbers for",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Days; empty: for ever. Older numbers are removed for good each day, with their raw events.",
+    )
+    events_since = models.DateTimeField(null=True, editable=False, help_text="Raw events before it were removed.")
+    rows_since = models.DateTimeField(null=True, editable=False, help_text="Numbers before it were removed.")
 
     class Meta:
         ordering = ["slug"]
 
     def __str__(self) -> str:
         return self.title or self.slug
+
+    def clean(self) -> None:
+        """Numbers without events can be kept, events without numbers not."""
+        if self.keep_rows_days and self.keep_events_days and self.keep_events_days > self.keep_rows_days:
+            raise ValidationError(
+                f"Raw events cannot be kept for {self.keep_events_days} days where numbers are kept for"
+                f" {self.keep_rows_days}; keep the numbers as long, or the events shorter."
+            )
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -277,6 +301,37 @@ class Account(models.Model):
     @property
     def hour_at(self) -> datetime:
         return datetime.fromtimestamp(self.hour * 3_600, UTC)
+
+
+class Removal(models.Model):
+    """Events to be taken out of log, archive and rows: those of an erased visitor, or those that are too old.
+
+    They are those up to the position `until`. Readers of `epoch` and later see them no more; `done_at` says when the log
+    held them no more either. Who the visitor was is not kept: only a number that nothing leads to.
+    """
+
+    hub = models.CharField(max_length=64)
+    visitor = models.BigIntegerField(null=True)
+    before = models.BigIntegerField(null=True, help_text="Milliseconds since 1970: events that occurred before.")
+    requested_at = models.DateTimeField(auto_now_add=True)
+    requested_by = models.CharField(max_length=150)
+    until = models.JSONField(null=True)
+    epoch = models.BigIntegerField(null=True, db_index=True)
+    done_at = models.DateTimeField(null=True)
+    receipt = models.JSONField(default=dict, help_text="What was there before and after.")
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        what = (
+            f"a visitor of {self.hub}" if self.before is None else f"{self.hub} before {self.before_at:%Y-%m-%d %H:%M}"
+        )
+        return f"removal {self.pk}: {what}"
+
+    @property
+    def before_at(self) -> datetime:
+        return datetime.fromtimestamp((self.before or 0) / 1000, UTC)
 
 
 class Cut(models.Model):

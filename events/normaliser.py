@@ -39,11 +39,12 @@ _millisecond = timedelta(milliseconds=1)
 class Caller:
     """Who sends, and what may be taken from the request instead of from the event.
 
-    `hubs` answers whether a hub is known to (and allowed for) this caller. A trusted caller (an ingest key, an import)
-    sends any time and its own `ip`, `user_agent`, `country` and `language`; the others have those of the request.
+    `hubs` answers since when a hub keeps numbers, in milliseconds; None for one that is unknown or not this caller's. A
+    trusted caller (an ingest key, an import) sends any time and its own `ip`, `user_agent`, `country` and `language`;
+    the others have those of the request.
     """
 
-    hubs: Callable[[str], bool]
+    hubs: Callable[[str], int | None]
     is_trusted: bool = False
     address: str = ""
     user_agent: str = ""
@@ -68,6 +69,7 @@ class Draft(msgspec.Struct, gc=False):
     caller: Caller
     received_at: int
     hub: str = ""
+    counted_since: int = 0
     action: str = ""
     id: str = ""
     occurred_at: int = 0
@@ -89,9 +91,10 @@ def check_hub(draft: Draft) -> None:
     hub = draft.sent.hub
     if not hub:
         raise Reject("missing_hub", "hub is required: the slug of a hub.")
-    if not draft.caller.hubs(hub):
+    since = draft.caller.hubs(hub)
+    if since is None:
         raise Reject("unknown_hub", f"hub {shown(hub)} is not known, or not the hub of this key.")
-    draft.hub = hub
+    draft.hub, draft.counted_since = hub, since
 
 
 def check_action(draft: Draft) -> None:
@@ -117,6 +120,11 @@ def stamp_time(draft: Draft) -> None:
         draft.is_clamped = True
     elif at < draft.received_at - PUBLIC_AGE_MS and not draft.caller.is_trusted:
         raise Reject("too_old", f"occurred_at may lie at most 48 hours back without an ingest key, not {shown(text)}.")
+    elif at < draft.counted_since:
+        since = _epoch + draft.counted_since * _millisecond
+        raise Reject(
+            "too_old", f"{draft.hub} keeps numbers since {since:%Y-%m-%dT%H:%MZ}, not as far back as {shown(text)}."
+        )
     draft.occurred_at = at
 
 
@@ -237,11 +245,11 @@ def _cookieless_key(draft: Draft) -> bytes:
 def hub_said(sent: Any, caller: Caller) -> str:
     """The hub that an event names, checked or as it came; "" where it is none that the caller may send to."""
     if isinstance(sent, Sent):
-        return sent.hub if sent.hub and caller.hubs(sent.hub) else ""
+        return sent.hub if sent.hub and caller.hubs(sent.hub) is not None else ""
     hub = sent.get("hub") if isinstance(sent, dict) else None
     if not isinstance(hub, str) or not re.fullmatch(SLUG.regex, hub):  # no other text should reach a database
         return ""
-    return hub if caller.hubs(hub) else ""
+    return hub if caller.hubs(hub) is not None else ""
 
 
 def rejection_of(item: Any, reject: Reject, caller: Caller, received_at: int) -> Rejection:

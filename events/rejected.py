@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils import timezone
 
-from events.directory import Memory, is_hub
+from events.directory import Memory, counted_since
 from events.intake import Batch, Intake
 from events.models import RejectedEvent
 from events.normaliser import REPLAYED_VISITOR, Caller, Draft, normalise
@@ -34,7 +34,7 @@ def replay(rejected: Iterable[RejectedEvent], intake: Intake | None = None) -> R
     """
     result = Replay()
     intake = intake or Intake()
-    caller = Caller(Memory(is_hub), is_trusted=True)
+    caller = Caller(Memory(counted_since), is_trusted=True)
     group: list[RejectedEvent] = []
     for row in rejected:
         if row.replayed_at is None:
@@ -60,6 +60,29 @@ def _replay_group(rows: list[RejectedEvent], caller: Caller, intake: Intake, res
     result.accepted += outcome.accepted
     result.duplicates += outcome.duplicates
     RejectedEvent.objects.filter(pk__in=[row.pk for row in passed]).update(replayed_at=timezone.now())
+
+
+def naming(hub: str, visitor: str, key: bytes) -> list[int]:
+    """Which rows of the inbox name a visitor of a hub, by name or by key."""
+    rows = RejectedEvent.objects.filter(hub__in=[hub, ""])
+    return [row.pk for row in rows.iterator() if _is_of(row, hub, visitor, key)]
+
+
+def delete(rows: Sequence[int]) -> int:
+    """Delete rows of the inbox; returns how many."""
+    for first in range(0, len(rows), GROUP):
+        RejectedEvent.objects.filter(pk__in=rows[first : first + GROUP]).delete()
+    return len(rows)
+
+
+def _is_of(row: RejectedEvent, hub: str, visitor: str, key: bytes) -> bool:
+    try:
+        item = json.loads(bytes(row.payload))
+    except ValueError:
+        return False
+    if not isinstance(item, dict) or (row.hub or item.get("hub")) != hub:
+        return False
+    return item.get("visitor") == visitor or item.get(REPLAYED_VISITOR) == key.hex()
 
 
 def _draft(row: RejectedEvent, caller: Caller) -> Draft:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,8 @@ from redis.commands.core import Script
 
 from aggregations.rollups import DECLARATION
 from events.log import Position
+
+logger = logging.getLogger(__name__)
 
 COMPACT_AT = 16
 """Entries of one list before they are merged. Measured: reads grow with it, writes shrink with it; 16 is flat in both."""
@@ -161,6 +164,14 @@ def sizes() -> dict[str, tuple[int, int]]:
 def used_bytes() -> int:
     """The memory that Redis uses, for whatever it holds."""
     return cast(dict[str, int], client().info("memory"))["used_memory"]
+
+
+def rewrite_file() -> None:
+    """Ask Redis to write its file anew, without what was dropped. Some servers do not let a client ask."""
+    try:
+        client().bgrewriteaof()
+    except redis.ResponseError as error:
+        logger.warning("Redis does not write its file anew (%s); what was dropped stays in it until it does.", error)
 
 
 def _size(epoch: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from django_celery_beat.models import PeriodicTask
 
 from batch.models import Mismatch
 from events.log import event_log
+from events.models import Removal
 from statsproject import pulse
 from statsproject.celery import SCHEDULE, Tick
 from views_layer import seam
@@ -31,6 +32,7 @@ TICK_IS_LATE = timedelta(minutes=10)
 LITTLE_DISK, NO_DISK = 2 * 1024**3, 256 * 1024**2
 MANY_REJECTED = 100
 REJECTED_SHARE = 0.05
+REMOVED_WITHIN = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,15 @@ def _rejected(facts: Facts) -> Alarm | None:
     return Alarm("rejected", WARNING, sentence)
 
 
+def _removals(facts: Facts) -> Alarm | None:
+    """A person who asked to be erased has a right to it, and nobody looks at a list every day."""
+    late = Removal.objects.filter(done_at=None, requested_at__lt=facts.now - REMOVED_WITHIN).order_by("id")
+    if not late:
+        return None
+    sentence = f"{len(late)} removals are not done; the oldest, {late[0]}, was asked for at"
+    return Alarm("removals", WARNING, f"{sentence} {late[0].requested_at:%Y-%m-%d %H:%M} UTC.")
+
+
 CHECKS = (
     Check("redis", _redis, lambda facts: "Redis answers, and its buffers agree with the recorded cuts."),
     Check("parts", _parts, lambda facts: f"{', '.join(part for part in facts.parts if part != 'redis')} run."),
@@ -200,6 +211,7 @@ CHECKS = (
         lambda facts: f"All {facts.status['accounts']['received']} events received in 24 hours are accounted for.",
     ),
     Check("schedules", _schedules, lambda facts: f"All {len(SCHEDULE)} ticks are enabled and sent in time."),
+    Check("removals", _removals, lambda facts: "Every removal that was asked for is done, or on its way."),
     Check("disk", _disk, lambda facts: f"{facts.free_bytes / 1024**3:.0f} GiB are free."),
     Check(
         "rejected",

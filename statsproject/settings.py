@@ -115,7 +115,7 @@ def _sqlite(name: str, synchronous: str, is_wiped: bool = False) -> dict:
 DATABASES = {
     "default": _sqlite("affluence.sqlite3", "FULL"),
     "log": _sqlite("log.sqlite3", "FULL", is_wiped=True),
-    "views": _sqlite("views.sqlite3", "NORMAL"),
+    "views": _sqlite("views.sqlite3", "NORMAL", is_wiped=True),
 }
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -262,6 +262,7 @@ UNFOLD = {
                         "icon": "bar_chart",
                         "link": reverse_lazy("admin:events_rejectedcount_changelist"),
                     },
+                    {"title": "Removals", "icon": "delete", "link": reverse_lazy("admin:events_removal_changelist")},
                     {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
                     {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
                     {

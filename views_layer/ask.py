@@ -8,15 +8,16 @@ from zlib import crc32
 
 from django.http import QueryDict
 
-from aggregations.buckets import HOUR, instant_ms, moment_of
-from aggregations.cells import Cells, decode, regroup
+from aggregations.buckets import instant_ms, moment_of
+from aggregations.cells import Cells, regroup
 from aggregations.columns import value_order
 from aggregations.metrics import catalogue, present, zero
 from aggregations.rollups import HOUR_MS, rollup_named
+from batch.rows import first_event_at
 from batch.view_store import RowsGone, view_store
 from events.models import Hub
 from views_layer import raw
-from views_layer.gather import Gathered, gather, rollups_for
+from views_layer.gather import Gathered, gather, refuse_until_rebuilt, rollups_for
 from views_layer.question import PROPERTY, QueryError, Question, cursor_text, read_question
 from views_layer.seam import Moment, moment, verify
 
@@ -99,6 +100,8 @@ def _steady(read: Callable[[], T]) -> T:
 def _answer(hub: Hub, question: Question, current: Moment, parameters: QueryDict) -> dict[str, Any]:
     if question.start is None:
         question = replace(question, start=_first_event_at(hub, current, question.end))
+    warnings: list[str] = []
+    question = _kept_part(hub, question, warnings)
     question.refuse_many_buckets()
     earlier_question = question.earlier() if question.compare else None
     found = gather(hub, question, current)
@@ -113,22 +116,34 @@ def _answer(hub: Hub, question: Question, current: Moment, parameters: QueryDict
         "query": _query(hub, question, parameters),
         "results": [_shown(question, found.bounds, row) for row in page],
         "totals": totals,
-        "meta": _meta(question, current, found, len(rows), next_cursor),
+        "meta": _meta(question, current, found, len(rows), next_cursor, warnings),
     }
+
+
+def _kept_part(hub: Hub, question: Question, warnings: list[str]) -> Question:
+    """The question without the time of which the hub keeps no numbers any more. Raises QueryError where nothing is left."""
+    if hub.rows_since is None:
+        return question
+    since, shown = instant_ms(hub.rows_since), _utc(hub.rows_since)
+    if question.end <= since:
+        raise QueryError("not_kept", f"{hub.slug} keeps numbers since {shown}; ask for a range that ends later.", "to")
+    if question.start is not None and question.start < since:
+        warnings.append(f"{hub.slug} keeps numbers since {shown}: the range begins there.")
+        question = replace(question, start=since)
+    if question.compare and (question.earlier().start or 0) < since:
+        warnings.append(f"{hub.slug} keeps numbers since {shown}: the earlier range is not whole.")
+    return question
 
 
 def _first_event_at(hub: Hub, current: Moment, end: int) -> int:
     """The occurrence of the hub's first event; where there is none, a moment before `end`."""
     firsts = [int(cells.columns["first_at"].min()) for cells in current.cells.get("hub", []) if cells.size]
     if not current.has_rows:
+        refuse_until_rebuilt(hub, 0)
         found = raw.rows(current, hub.slug, (0, end), "min(occurred_at)")
         return found[0][0] if found and found[0][0] is not None else end - 1
-    store = view_store()
-    start = store.first_start(hub.slug, "hub", current.epoch)
-    if start is not None:
-        for payload in store.fetch(store.addresses(hub.slug, "hub", HOUR, start, start + 1, current.epoch)):
-            firsts.append(int(decode(payload, HUB_ROLLUP.keys, HUB_ROLLUP.measures).columns["first_at"].min()))
-    return min([*firsts, end - 1])
+    first_at = first_event_at(view_store(), hub.slug, current.epoch)
+    return min([*firsts, *([] if first_at is None else [first_at]), end - 1])
 
 
 def _rows(question: Question, found: Gathered) -> list[dict[str, Any]]:
@@ -278,9 +293,14 @@ def _query(hub: Hub, question: Question, parameters: QueryDict) -> dict[str, Any
 
 
 def _meta(
-    question: Question, current: Moment, found: Gathered, total_rows: int, next_cursor: str | None
+    question: Question,
+    current: Moment,
+    found: Gathered,
+    total_rows: int,
+    next_cursor: str | None,
+    warnings: list[str],
 ) -> dict[str, Any]:
-    warnings = [] if current.has_buffers else [WITHOUT_BUFFERS]
+    warnings = warnings + ([] if current.has_buffers else [WITHOUT_BUFFERS])
     warnings += [] if current.has_rows else [WITHOUT_ROWS]
     cut_ms = instant_ms(current.cut_at) if current.cut_at else 0
     source = "raw" if found.is_raw else "views+buffers" if found.used_buffers else "views"

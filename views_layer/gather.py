@@ -11,19 +11,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from aggregations.buckets import DAY, HOUR, MONTH, moment_of
+from aggregations.buckets import DAY, HOUR, MONTH, instant_ms, moment_of
 from aggregations.cells import Cells, decode, regroup
 from aggregations.columns import Key, Value
 from aggregations.measures import INT64_MAX, INT64_MIN, Measure
 from aggregations.metrics import measures_for
 from aggregations.rollups import HOUR_MS, Rollup, rollup_for, rollup_named
 from batch.cover import Hours, cover, joined
-from batch.view_store import view_store
+from batch.view_store import RowsGone, view_store
 from events.models import Hub
 from views_layer import raw
 from views_layer.merged import MergedRows
 from views_layer.period import boundaries, offsets_between
-from views_layer.question import PROPERTY, TIME_DIMENSIONS, Question
+from views_layer.question import PROPERTY, TIME_DIMENSIONS, QueryError, Question
 from views_layer.seam import Moment
 
 HUB_ROLLUP = rollup_named("hub")
@@ -68,12 +68,20 @@ def gather(hub: Hub, question: Question, moment: Moment) -> Gathered:
     measures = measures_for(list(question.metrics))
     bounds = boundaries(question.start, question.end, question.interval, question.zone)
     rollup = _rollup(question)
+    if rollup is not None and not moment.has_rows:
+        refuse_until_rebuilt(hub, question.start)
     if rollup is None or not moment.has_rows:
         spans = [(question.start, question.end)]
         part = _raw_part(hub, question, moment, spans, bounds, measures)
         return Gathered(regroup([part], measures), measures, bounds, True, False, False)
     reader = _Reader(hub, question, moment, rollup, measures, bounds)
     return reader.gathered()
+
+
+def refuse_until_rebuilt(hub: Hub, start: int) -> None:
+    """Raises RowsGone where rows are being rebuilt that raw events no longer tell: the answer has to wait for them."""
+    if hub.events_since and start < instant_ms(hub.events_since):
+        raise RowsGone(f"The view rows of {hub.slug} are being rebuilt; ask again in a minute.")
 
 
 def _rollup(question: Question) -> Rollup | None:
@@ -230,7 +238,14 @@ def _raw_part(
     bounds: list[int],
     measures: list[Measure],
 ) -> Part:
-    """The cells of raw events in `spans`, which lie in the question's range."""
+    """The cells of raw events in `spans`, which lie in the question's range. Raises QueryError where they were removed."""
+    if hub.events_since and spans[0][0] < instant_ms(hub.events_since):
+        raise QueryError(
+            "not_kept",
+            f"This question needs raw events, which {hub.slug} keeps since {hub.events_since:%Y-%m-%dT%H:%MZ}: ask for a"
+            " range that begins later, or for full hours of UTC and dimensions that one of /api/metrics has together.",
+            "from",
+        )
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
     inner = bounds[1:-1]
     needs_time = bool(inner) or any(name in TIME_DIMENSIONS for name in question.dimensions)

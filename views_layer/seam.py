@@ -329,6 +329,11 @@ def buffer_sizes() -> tuple[dict[str, tuple[int, int]], int]:
     return buffers.sizes(), buffers.used_bytes()
 
 
+def rewrite_buffers() -> None:
+    """Let Redis write its file anew, so that nothing is left in it of buffers that were dropped. Raises redis.RedisError."""
+    buffers.rewrite_file()
+
+
 def _settled(log: EventLog) -> buffers.Pipeline | None:
     try:
         return recovery.settled(log)

@@ -52,7 +52,7 @@ def milliseconds(at: datetime) -> int:
 
 def append(facts: Iterable[Fact], hub: Hub) -> tuple[int, int]:
     """Append events with the rights of the hub's ingest key; returns how many were accepted, how many known before."""
-    intake, caller = Intake(), Caller(hub.slug.__eq__, is_trusted=True)
+    intake, caller = Intake(), Caller({hub.slug: 0}.get, is_trusted=True)
     accepted = duplicates = 0
     rest = iter(facts)
     while chunk := list(itertools.islice(rest, CHUNK_EVENTS)):

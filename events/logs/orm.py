@@ -6,6 +6,7 @@ the appends of all processes come one after the other; elsewhere the unique keys
 
 import os
 import struct
+import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,7 @@ from events.log import (
 
 ALIAS = "log"
 KEYS_PER_QUERY = 500
+JOURNAL_TRIES, JOURNAL_PAUSE_S = 100, 0.1
 CHUNKS_PER_PAGE = 1_000
 BYTES_PER_PAGE = 4 * 1024 * 1024
 
@@ -59,7 +61,8 @@ LAST_VISITOR = "SELECT MAX(number) FROM events_visitor WHERE hub = %s"
 LAST_VISIT = "SELECT MAX(number) FROM events_visit WHERE hub = %s"
 FORGET_VISITOR = "UPDATE events_visitor SET key = %s WHERE hub = %s AND number = %s"
 FORGET_VISIT = (
-    "UPDATE events_visit SET key = %s, first_at = 0, last_at = 0 WHERE hub = %s AND visitor = %s AND key = %s"
+    "UPDATE events_visit SET key = %s, first_at = 0, last_at = 0, reach = NULL"
+    " WHERE hub = %s AND visitor = %s AND key = %s"
 )
 INSERT_CHUNK = (
     "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
@@ -351,15 +354,8 @@ class OrmEventLog(EventLog):
     def remove(self, until: Position, is_removed: Callable[[Event], bool]) -> int:
         removed = 0
         for chunk in self.read({}, until):
-            kept = [event for event in chunk.events if not is_removed(event)]
-            if len(kept) < len(chunk.events):
-                removed += len(chunk.events) - len(kept)
-                counts = Counter(event.hub for event in chunk.events)
-                counts.subtract(event.hub for event in kept)
-                with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
-                    cursor.execute(UPDATE_CHUNK, [len(kept), pack(kept), chunk.partition, chunk.sequence])
-                    for hub, count in counts.items():
-                        _add_account(cursor, hub, chunk.received_at // HOUR_MS, Account(removed=count))
+            if any(map(is_removed, chunk.events)):
+                removed += _remove(chunk, is_removed)
         if removed:
             _empty_journal()
         return removed
@@ -386,17 +382,42 @@ class OrmEventLog(EventLog):
             )
 
 
+def _remove(chunk: Chunk, is_removed: Callable[[Event], bool]) -> int:
+    """Write a chunk again without some events, those of them that are still there; returns how many."""
+    found = models.Chunk.objects.select_for_update().filter(partition=chunk.partition, sequence=chunk.sequence)
+    with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+        events = unpack(bytes(found.values_list("payload", flat=True).get()))
+        kept = [event for event in events if not is_removed(event)]
+        cursor.execute(UPDATE_CHUNK, [len(kept), pack(kept), chunk.partition, chunk.sequence])
+        counts = Counter(event.hub for event in events)
+        counts.subtract(event.hub for event in kept)
+        for hub, count in counts.items():
+            if count:
+                _add_account(cursor, hub, chunk.received_at // HOUR_MS, Account(removed=count))
+    return len(events) - len(kept)
+
+
 def _add_account(cursor, hub: str, hour: int, account: Account) -> None:
     counts = (account.received, account.accepted, account.duplicates, account.rejected, account.removed)
     cursor.execute(ADD_ACCOUNT, [hub, hour, *counts])
 
 
 def _empty_journal() -> None:
-    """Leave no trace of what was overwritten: SQLite's write-ahead log still holds it (its free pages are zeroed)."""
+    """Leave no trace of what was overwritten: SQLite's write-ahead log still holds it (its free pages are zeroed).
+
+    Raises LogBusy where readers hold it for long; what was removed stays removed.
+    """
     connection = connections[ALIAS]
-    if connection.vendor == "sqlite":
+    if connection.vendor != "sqlite":
+        return
+    for _ in range(JOURNAL_TRIES):
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = cursor.fetchone()
+        if not is_busy:
+            return
+        time.sleep(JOURNAL_PAUSE_S)
+    raise LogBusy("The events are removed, but the log's journal is in use and still holds them; try again.")
 
 
 def _one(cursor, query: str, parameters: list) -> int:

@@ -303,7 +303,7 @@ def test_the_last_minutes(reader):
                 },
                 TrustedSent,
             ),
-            Caller(lambda hub: True, True),
+            Caller(lambda hub: 0, True),
             int(now.timestamp() * 1000),
         )
         for n, moment in enumerate(at)

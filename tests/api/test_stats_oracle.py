@@ -116,7 +116,7 @@ def random_event(rng: random.Random, hub: str) -> dict[str, Any]:
 
 
 def append(items: list[dict[str, Any]]) -> None:
-    caller = Caller(lambda hub: True, True)
+    caller = Caller(lambda hub: 0, True)
     drafts = [normalise(checked_or_reject(item, TrustedSent), caller, RECEIVED) for item in items]
     intake = Intake()
     for first in range(0, len(drafts), 60):

@@ -252,6 +252,21 @@ class EventLogContract:
         assert (removed, left) == (3, [(1, 1, []), (2, 2, ["e2"]), (3, 3, ["e3", "e13"])])
         assert (log.count_between({}, log.head()), log.remove({"main": 2}, lambda found: found.id == "e1")) == (3, 0)
 
+    def test_events_that_are_removed_side_by_side_are_counted_once(self, log):
+        with log.writer() as writer:
+            writer.append([event(1), event(2)], received_at=1)
+            writer.account("acme", 0, Account(received=2, accepted=2))
+        inside = []
+
+        def is_removed(found) -> bool:
+            if not inside:  # another process removes it between the reading of the chunk and its writing
+                inside.append(True)
+                log.remove({"main": 1}, lambda other: other.id == "e1")
+            return found.id == "e1"
+
+        log.remove({"main": 1}, is_removed)
+        assert log.accounts(0, 1)[0] == Account(received=2, accepted=2, removed=1, stored=1)
+
     def test_it_keeps_what_became_of_the_events_of_an_hour(self, log):
         hour = 3_600_000
         for hub, at in (("acme", 5), ("acme", 6), ("other", hour + 7)):

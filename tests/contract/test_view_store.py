@@ -144,6 +144,19 @@ class ViewStoreContract:
         store.write(2, [row(2, b"h")])
         assert store.clean_up(2) == 0
 
+    def test_it_finds_the_first_hour_from_one_on(self, store):
+        store.write(1, [row(3, b"a"), row(7, b"a")])
+        store.write(2, [row(5, b"b")])
+        assert [store.first_start("acme", "media", 1, start) for start in (0, 3, 4, 8)] == [3, 3, 7, None]
+
+    def test_rows_that_start_before_an_hour_are_removed_of_all_versions_and_grains(self, store):
+        for version in (1, 2):
+            store.write(version, [row(1, b"h"), row(5, b"h"), row(1, b"m", MONTH), row(2, b"h", rollup="hub")])
+        store.write(1, [row(1, b"o", hub="other")])
+        assert store.remove_before("acme", 5) == 6
+        assert (self.found(store, 2), self.found(store, 2, MONTH)) == ([(5, 2, b"h")], [])
+        assert (store.first_start("acme", "hub", 2), len(store.addresses("other", "media", HOUR, 0, 9, 2))) == (None, 1)
+
     def test_days_and_months_are_forgotten_and_hours_stay(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"m", MONTH), row(1, b"o", DAY, hub="other")])
         store.forget_days("acme")

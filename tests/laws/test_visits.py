@@ -52,7 +52,7 @@ class Reference:
 
 def draft(hub: str, visitor: int, minute: int, name: str | None):
     sent = TrustedSent(hub=hub, action="view", visitor=str(visitor), visit=name)
-    return normalise(sent, Caller(lambda hub: True, True), START + minute * MINUTE)
+    return normalise(sent, Caller(lambda hub: 0, True), START + minute * MINUTE)
 
 
 def stamped(hub: str) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from aggregations.event import Event
 from batch.models import Audit, Mismatch, Run
 from events.cuts import mark_published, record_cut
 from events.log import Account, Rejection, event_log
-from events.models import RejectedEvent
+from events.models import RejectedEvent, Removal
 from speed import buffers, consumer
 from statsproject import alarms, pulse
 from statsproject.alarms import Alarm
@@ -135,6 +135,15 @@ def test_ticks_that_are_missing_disabled_or_late_raise_schedules(now: datetime) 
     )
 
 
+@pytest.mark.parametrize(("hours", "is_raised"), [(5, False), (7, True)])
+def test_a_removal_that_is_not_done_in_time_raises_removals(now: datetime, hours: int, is_raised: bool) -> None:
+    removal = Removal.objects.create(hub="acme", visitor=7, requested_by="Ann")
+    Removal.objects.update(requested_at=now - timedelta(hours=hours))
+    raised = [alarm.sentence for alarm in standing(now) if alarm.name == "removals"]
+    said = f"1 removals are not done; the oldest, removal {removal.pk}: a visitor of acme, was asked for at"
+    assert [sentence.startswith(said) for sentence in raised] == [True] * is_raised
+
+
 @pytest.mark.parametrize(("free", "severity"), [(2**31, None), (2**31 - 1, "warning"), (2**28 - 1, "critical")])
 def test_a_full_disk_raises_disk(now: datetime, monkeypatch, free: int, severity: str | None) -> None:
     monkeypatch.setattr(alarms.Facts, "free_bytes", free)
@@ -199,6 +208,7 @@ def test_the_status_in_words(now: datetime, capsys, monkeypatch) -> None:
         "  fine      audit        Audits so far: 1; no difference is open.",
         "  fine      accounting   All 1 events received in 24 hours are accounted for.",
         "  fine      schedules    All 4 ticks are enabled and sent in time.",
+        "  fine      removals     Every removal that was asked for is done, or on its way.",
         "  fine      disk         64 GiB are free.",
         "  fine      rejected     0 events were rejected in this hour and the one before, 0 wait for replay.",
         "  log                    main 1",

@@ -30,7 +30,7 @@ def intake(log) -> Intake:
 def draft(minute: float = 0, **fields):
     item = {"hub": "acme", "action": "view", "visitor": "ann"} | fields
     received_at = START + round(minute * MINUTE)
-    return normalise(checked_or_reject(item, TrustedSent), Caller(lambda hub: True, True), received_at)
+    return normalise(checked_or_reject(item, TrustedSent), Caller(lambda hub: 0, True), received_at)
 
 
 def stamped(log) -> list[tuple[int, int, int]]:

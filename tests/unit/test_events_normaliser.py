@@ -14,11 +14,11 @@ CHROME = (
 
 
 def public(**fields) -> Caller:
-    return Caller({"acme"}.__contains__, **{"address": "192.0.2.1", "user_agent": CHROME, "language": "fr"} | fields)
+    return Caller({"acme": 0}.get, **{"address": "192.0.2.1", "user_agent": CHROME, "language": "fr"} | fields)
 
 
 def trusted() -> Caller:
-    return Caller("acme".__eq__, is_trusted=True)
+    return Caller({"acme": 0}.get, is_trusted=True)
 
 
 def draft_of(item: object, caller: Caller | None = None) -> Draft:

@@ -22,7 +22,7 @@ def intake() -> Intake:
 
 
 def refuse(intake, item, caller=None) -> None:
-    caller = caller or Caller(lambda hub: False, address="192.0.2.1", user_agent="Mozilla/5.0", language="fr")
+    caller = caller or Caller(lambda hub: None, address="192.0.2.1", user_agent="Mozilla/5.0", language="fr")
     try:
         normalise(checked_or_reject(item, caller.sends), caller, AT)
     except Reject as reject:
@@ -48,7 +48,7 @@ def test_it_gives_two_events_without_name_their_visitor(intake):
         refuse(intake, {"hub": "acme", "action": "view"})
     Hub.objects.create(slug="acme")
     assert replay(RejectedEvent.objects.all(), intake) == Replay(accepted=2)
-    caller = Caller(lambda hub: True, address="192.0.2.1", user_agent="Mozilla/5.0")
+    caller = Caller(lambda hub: 0, address="192.0.2.1", user_agent="Mozilla/5.0")
     same = normalise(checked_or_reject({"hub": "acme", "action": "view"}, caller.sends), caller, AT)
     assert {e.visitor_key for e in logged()} == {same.visitor_key}
 
@@ -64,7 +64,7 @@ def test_it_keeps_what_fails_again_with_its_new_reason(intake):
 def test_it_counts_no_event_that_came_again_by_itself(intake):
     refuse(intake, {"hub": "acme", "action": "view", "id": "a"})
     Hub.objects.create(slug="acme")
-    caller = Caller(lambda hub: True)
+    caller = Caller(lambda hub: 0)
     item = {"hub": "acme", "action": "view", "id": "a"}
     intake.append([Batch([normalise(checked_or_reject(item, caller.sends), caller, AT)])])
     assert replay(RejectedEvent.objects.all(), intake) == Replay(duplicates=1)

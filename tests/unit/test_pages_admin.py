@@ -8,8 +8,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from events.intake import Batch, Intake
 from events.log import event_log
-from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent
+from events.models import ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent, Removal
+from events.normaliser import Caller, normalise
+from events.sent import TrustedSent
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 LISTS = (
@@ -19,6 +22,7 @@ LISTS = (
     "events/media",
     "events/rejectedevent",
     "events/rejectedcount",
+    "events/removal",
     "events/cut",
     "statsproject/alert",
     "auth/user",
@@ -159,3 +163,29 @@ def test_it_leaves_a_slug_and_a_cut_as_they_are(root: Client, hub: Hub) -> None:
     assert hub.slug == "acme"
     assert root.post(f"/admin/events/cut/{cut.pk}/change/", {"position": "{}"}).status_code == 403
     assert root.get("/admin/events/cut/add/").status_code == 403
+
+
+def test_a_visitor_is_asked_to_be_erased_once_and_by_no_name_that_is_kept(root: Client, hub: Hub) -> None:
+    caller = Caller({"acme": 0}.get, is_trusted=True)
+    Intake().append([Batch([normalise(TrustedSent(hub="acme", action="view", visitor="Ann"), caller, 1_000)])])
+    unknown, known, again = (
+        root.post("/admin/events/removal/add/", {"hub": "acme", "name": name}) for name in ("Bob", "Ann", "Ann")
+    )
+    told = "acme knows no visitor &#x27;Bob&#x27;" in unknown.content.decode()
+    assert (told, known.status_code, again.status_code) == (True, 302, 302)
+    (removal,) = Removal.objects.all()
+    assert (removal.hub, removal.visitor, removal.before, removal.requested_by) == ("acme", 1, None, "root")
+    pages = [root.get("/admin/events/removal/"), root.get(f"/admin/events/removal/{removal.pk}/change/")]
+    assert [(page.status_code, b"asked for" in page.content or b"a visitor" in page.content) for page in pages] == [
+        (200, True),
+        (200, True),
+    ]
+
+
+def test_events_cannot_be_kept_longer_than_their_numbers(root: Client, hub: Hub) -> None:
+    fields = {"slug": "acme", "timezone": "UTC", "keep_events_days": 30, "keep_rows_days": 20, **INLINES}
+    page = root.post(f"/admin/events/hub/{hub.pk}/change/", fields)
+    assert b"cannot be kept for 30 days where numbers are kept for 20" in page.content
+    root.post(f"/admin/events/hub/{hub.pk}/change/", fields | {"keep_rows_days": 40})
+    hub.refresh_from_db()
+    assert (hub.keep_events_days, hub.keep_rows_days) == (30, 40)

@@ -54,8 +54,8 @@ class OrmViewStore(ViewStore):
             found.setdefault(hub, []).append(start)
         return found
 
-    def first_start(self, hub: str, rollup: str, version: int) -> int | None:
-        found = ViewRow.objects.filter(hub=hub, rollup=rollup, grain=HOUR, version__lte=version)
+    def first_start(self, hub: str, rollup: str, version: int, start: int = 0) -> int | None:
+        found = ViewRow.objects.filter(hub=hub, rollup=rollup, grain=HOUR, version__lte=version, start__gte=start)
         return found.order_by("start").values_list("start", flat=True).first()
 
     def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
@@ -104,6 +104,9 @@ class OrmViewStore(ViewStore):
             deleted = cursor.rowcount
             Seal.objects.update_or_create(version=CLEANED, defaults={"declaration": str(version)})
         return deleted
+
+    def remove_before(self, hub: str, hour: int) -> int:
+        return ViewRow.objects.filter(hub=hub, start__lt=hour)._raw_delete("views")
 
     def forget_days(self, hub: str) -> None:
         ViewRow.objects.filter(hub=hub, grain__in=[DAY, MONTH])._raw_delete("views")

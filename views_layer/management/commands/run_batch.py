@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
-from tqdm import tqdm
 
 from batch.models import Run
 from views_layer import seam
+from views_layer.management.progress import shown
 
 
 class Command(BaseCommand):
@@ -22,13 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         kind = Run.REBUILD if options["rebuild"] else Run.DAILY if options["daily"] else Run.HOURLY
-        with tqdm(unit="step", disable=None) as bar:
-
-            def progress(step: str, done: int, total: int) -> None:
-                bar.set_description(step, refresh=False)
-                bar.total, bar.n = total, done
-                bar.refresh()
-
+        with shown() as progress:
             try:
                 run = seam.run_now(kind, progress)
             except (RedisError, TimeoutError) as error:
