@@ -39,13 +39,17 @@ PREFIX = f"affluence:{DECLARATION}:"
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark."""
+    """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark.
+
+    `birth` is that of the log that they were folded from (see events.birth).
+    """
 
     published: int
     active: int
     mark: Position
     frozen: int | None
     cut: Position | None
+    birth: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,13 @@ def snapshot(hub: str, rollups: Sequence[str]) -> Snapshot | None:
     return None if state is None else Snapshot(state, dict(zip(rollups, answer[1], strict=True)))
 
 
-def apply(epoch: int, mark: Position, next_mark: Position, entries: Iterable[Entry]) -> list[tuple[str, str]] | None:
-    """Append entries to the active buffer and move its mark, if it is still `epoch` with `mark`.
+def apply(state: Pipeline, next_mark: Position, entries: Iterable[Entry]) -> list[tuple[str, str]] | None:
+    """Append entries to the active buffer and move its mark, if epoch, mark and log are still those of `state`.
 
     Returns the (hub, rollup) pairs that want compaction; None where somebody else moved the mark, and nothing changed.
     """
-    arguments: list[str | bytes] = [PREFIX, str(epoch), position_text(mark), position_text(next_mark), str(COMPACT_AT)]
+    arguments: list[str | bytes] = [PREFIX, state.birth, str(state.active)]
+    arguments += [position_text(state.mark), position_text(next_mark), str(COMPACT_AT)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
     answer: list[bytes] | None = _run("apply", [], arguments)
@@ -110,13 +115,13 @@ def compact(epoch: int, merges: Iterable[tuple[str, str, Sequence[bytes], bytes]
         return [bool(done) for done in together.execute()]
 
 
-def swap() -> tuple[int, Position] | None:
+def swap(birth: str) -> tuple[int, Position] | None:
     """Freeze the active buffer and open the next; returns the frozen epoch and its cut.
 
     Where a frozen buffer still waits, nothing changes and that one is returned: the active buffer keeps growing.
-    None where Redis holds no buffers: recovery comes first.
+    None where Redis holds no buffers of the log of that birth: recovery comes first.
     """
-    answer: list[bytes] | None = _run("swap", [], [PREFIX])
+    answer: list[bytes] | None = _run("swap", [], [PREFIX, birth])
     return None if answer is None else (int(answer[0]), json.loads(answer[1]))
 
 
@@ -188,10 +193,10 @@ def position_text(position: Position) -> str:
 def _texts(state: Pipeline | None) -> list[str]:
     """The fields of a pipeline as Redis holds them; empty texts for none."""
     if state is None:
-        return [""] * 5
+        return [""] * 6
     frozen = "" if state.frozen is None else str(state.frozen)
     cut = "" if state.cut is None else position_text(state.cut)
-    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut]
+    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut, state.birth]
 
 
 def _key(epoch: int, hub: str, rollup: str) -> str:
@@ -213,6 +218,7 @@ def _pipeline(fields: dict[bytes, bytes]) -> Pipeline | None:
         mark=json.loads(fields[b"mark"]),
         frozen=int(frozen) if frozen else None,
         cut=json.loads(fields[b"cut"]) if frozen else None,
+        birth=fields.get(b"birth", b"").decode(),  # an earlier version wrote none
     )
 
 

@@ -274,6 +274,7 @@ def restore(source: Path, replace: bool) -> dict[str, Any]:
         verify(directory, manifest)
         _refuse_newer(directory)
         _refuse_other_key(directory, manifest)
+        _forget_birth(directory)
         _sync(directory)
         _make_room(replace)
         # The default database comes last: without it the log alone is no system that could be started by mistake.
@@ -328,6 +329,13 @@ def _refuse_other_key(directory: Path, manifest: dict[str, Any]) -> None:
     text = os.environ.get("VISITOR_KEY") or (kept.read_text().strip() if kept.exists() else "")
     if key_digest(text.encode()) != manifest["visitor_key"]:
         raise Refusal("The backup was made with another VISITOR_KEY; set that one in the environment, then restore.")
+
+
+def _forget_birth(directory: Path) -> None:
+    """Let the log be born anew: after it was restored, its positions will stand for other chunks than before."""
+    with closing(sqlite3.connect(directory / DATABASES["log"], isolation_level=None)) as log:
+        if log.execute("SELECT 1 FROM sqlite_master WHERE name = 'events_logbirth'").fetchone():
+            log.execute("DELETE FROM events_logbirth")
 
 
 def _make_room(replace: bool) -> None:

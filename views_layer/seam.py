@@ -38,6 +38,7 @@ from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
 from batch.view_store import RowsGone, view_store
+from events.birth import log_birth
 from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
@@ -80,7 +81,7 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     # Read after the buffers: the ledger is ahead of them by a publication at most, unless they are of an old dump.
     published = published_cut()
     epoch = published.epoch if published else 0
-    if state is None or state.published not in (epoch, epoch - 1):
+    if state is None or state.birth != log_birth() or state.published not in (epoch, epoch - 1):
         return _moment_of_rows(published, now)
     if state.published != epoch:
         published = Cut.objects.filter(epoch=state.published).first()
@@ -180,8 +181,7 @@ def _merged(rollup: str, entries: list[bytes]) -> bytes:
 def swap(log: EventLog, now: datetime) -> Cut:
     """Swap the buffers and record the cut; where a frozen buffer waits, its cut. Idempotent until that is published."""
     while True:
-        recovery.ensure(log)
-        swapped = buffers.swap()
+        swapped = buffers.swap(recovery.ensure(log).birth)
         if swapped is None:
             continue
         epoch, position = swapped

@@ -1,7 +1,8 @@
 -- Freeze the active buffer and open the next. Refused while a frozen buffer waits: then that one is the answer.
+-- ARGV: prefix, birth of the log.
 local pipeline = ARGV[1] .. 'pipeline'
 local active = redis.call('HGET', pipeline, 'active')
-if not active then return false end
+if not active or redis.call('HGET', pipeline, 'birth') ~= ARGV[2] then return false end
 local frozen = redis.call('HGET', pipeline, 'frozen')
 if frozen == '' then
   frozen = active

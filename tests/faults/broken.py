@@ -10,11 +10,11 @@ def ignore_the_mark() -> None:
     """Entries are appended whoever else has appended them: a replayed chunk counts again."""
     from speed import buffers
 
-    def blind(epoch: int, mark: Position, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
+    def blind(state: buffers.Pipeline, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
         client, prefix = buffers.client(), buffers.PREFIX
         for hub, rollup, data in entries:
-            client.rpush(f"{prefix}buffer:{epoch}:{hub}:{rollup}", data)
-            client.sadd(f"{prefix}names:{epoch}", f"{hub}:{rollup}")
+            client.rpush(f"{prefix}buffer:{state.active}:{hub}:{rollup}", data)
+            client.sadd(f"{prefix}names:{state.active}", f"{hub}:{rollup}")
         client.hset(f"{prefix}pipeline", "mark", buffers.position_text(next_mark))
         return []
 

@@ -104,6 +104,22 @@ def test_a_restored_backup_holds_the_same(own: Path, tmp_path: Path, settings, n
     assert {path.name for path in other.iterdir()} == {"affluence.sqlite3", "log.sqlite3", "secrets"}
 
 
+def birth(data_dir: Path) -> str:
+    """The birth of a DATA_DIR's log, as a process of its own asks for it."""
+    command = "from events.birth import log_birth; print(log_birth())"
+    code, said, errors = manage(data_dir, "shell", "--no-imports", "-c", command)
+    assert code == 0, errors
+    return said
+
+
+def test_a_restored_log_is_born_anew_and_keeps_its_birth(own: Path, tmp_path: Path, settings) -> None:
+    births = [birth(own)]
+    make(tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "data", settings)
+    births += [birth(tmp_path / "data") for _ in range(2)]
+    assert (births[0] != births[1], births[1] == births[2], birth(own) == births[0]) == (True, True, True)
+
+
 def test_the_manifest_says_what_is_in_it(own: Path, tmp_path: Path) -> None:
     manifest = make(tmp_path / "backup")
     assert json.loads((tmp_path / "backup" / "manifest.json").read_text()) == manifest

@@ -19,7 +19,7 @@ from batch import ledger
 from batch.models import ArchiveFile, Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.view_store import RowsGone
 from events.log import event_log
-from events.models import Chunk, Cut, Hub, Media
+from events.models import Chunk, Cut, Hub, LogBirth, Media
 from speed import buffers, consumer
 from tests import caches, log
 from tests.simulation.scheduler import Actor, Crash, Scheduler, step
@@ -43,7 +43,7 @@ class Inconsistent(AssertionError):
 
 def empty(url: str) -> None:
     """A new world: no log, no ledger, no rows, no files, no buffers."""
-    for model in (Chunk, Cut, Media, Run, Audit, RebuiltWindow, Restatement, ArchiveFile, ViewRow, Seal):
+    for model in (Chunk, LogBirth, Cut, Media, Run, Audit, RebuiltWindow, Restatement, ArchiveFile, ViewRow, Seal):
         model.objects.all().delete()
     Hub.objects.get_or_create(slug=HUB)
     shutil.rmtree(settings.ARCHIVE_DIR, ignore_errors=True)

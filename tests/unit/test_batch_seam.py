@@ -21,9 +21,10 @@ from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.run import StoreEmptied, _Work
 from batch.view_store import RowsGone, view_store
+from events.birth import log_birth
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
-from events.models import ApiKey, Cut, Hub
+from events.models import ApiKey, Chunk, Cut, Hub, LogBirth
 from speed import buffers, consumer
 from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
@@ -120,7 +121,7 @@ def test_a_daily_run_that_began_before_midnight_is_not_that_of_the_next_day(at, 
 def test_a_swap_that_nobody_ran_is_finished_and_is_daily_if_that_is_due(at) -> None:
     append()
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     seam.reconcile(at(NOW))
     assert runs() == [(1, "daily")]
     assert answered() == (1, 1, "views+buffers")
@@ -388,12 +389,12 @@ def test_a_swap_on_a_redis_that_was_put_back_behind_the_ledger_counts_nothing_tw
     seam.run_now(Run.HOURLY)
     swap = buffers.swap
 
-    def put_back():
+    def put_back(birth):
         monkeypatch.setattr(buffers, "swap", swap)
         buffers.client().flushall()
         for key, value in old.items():
             buffers.client().restore(key, 0, value)
-        return swap()
+        return swap(birth)
 
     monkeypatch.setattr(buffers, "swap", put_back)
     assert seam.swap(event_log(), timezone.now()).epoch == 2
@@ -519,10 +520,21 @@ def test_a_first_publication_that_never_comes_is_overdue() -> None:
 def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     append(2)
     seam.run_now(Run.HOURLY)
-    ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
+    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, log_birth())
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
     assert (status["settled"], status["applied"]) == (False, {"main": 1})
+
+
+def test_the_buffers_of_a_log_that_was_replaced_are_in_no_answer() -> None:
+    append(1, count=5)
+    consumer.apply_new()
+    LogBirth.objects.all().delete()
+    Chunk.objects.all().delete()
+    append(1)
+    before = answered()
+    consumer.apply_new()
+    assert (before[0], answered()) == (0, (1, 1, "views+buffers"))
 
 
 def test_an_event_that_nobody_accounted_for_is_told() -> None:
