@@ -1,5 +1,5 @@
 """Recovery: makes the buffers agree with ledger and log again: after Redis was emptied or restored from an old dump,
-and where it holds the buffers of another log, which a restore has replaced.
+where a reader met damage, and where Redis holds the buffers of another log, which a restore has replaced.
 """
 
 import logging
@@ -65,10 +65,16 @@ def _is_published(state: buffers.Pipeline, published: Cut | None) -> bool:
 def agrees(state: buffers.Pipeline, published: Cut | None, waiting: Cut | None, head: Position) -> bool:
     """True where the buffers can have come from the ledger's cuts and the log as they are.
 
-    A frozen buffer whose cut is not recorded yet agrees: the swap came first, the record follows.
+    A frozen buffer whose cut is not recorded yet agrees: the swap came first, the record follows. Those that were
+    condemned do not.
     """
     epoch, start = (published.epoch, published.position) if published else (0, {})
-    if state.published != epoch or not at_or_before(start, state.mark) or not at_or_before(state.mark, head):
+    if (
+        state.is_damaged
+        or state.published != epoch
+        or not at_or_before(start, state.mark)
+        or not at_or_before(state.mark, head)
+    ):
         return False
     if state.frozen is None:
         return waiting is None and state.active == epoch + 1

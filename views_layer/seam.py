@@ -110,7 +110,15 @@ def verify(moment: Moment) -> None:
 
 
 def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
-    """The pipeline and the cells of a hub's buffers; no pipeline where Redis is away or empty, or an entry is damaged."""
+    """The pipeline and the cells of a hub's buffers; no pipeline where Redis is away or empty, or they are damaged."""
+    try:
+        return _read_buffers(hub, rollups)
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
+    return None, {}
+
+
+def _read_buffers(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
     try:
         found = buffers.snapshot(hub, [rollup.name for rollup in rollups])
         if found is None:
@@ -119,10 +127,9 @@ def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | N
             rollup.name: [decode(entry, rollup.keys, rollup.measures) for entry in found.entries[rollup.name]]
             for rollup in rollups
         }
-    except redis.RedisError as error:
-        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
     except DamagedCells:
-        logger.exception("A buffer of %s is damaged; the answer ends at the last cut.", hub)
+        logger.exception("A buffer of %s is damaged; the answer ends at the last cut until it is built again.", hub)
+        buffers.condemn()
     return None, {}
 
 

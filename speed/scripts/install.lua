@@ -9,17 +9,18 @@ for i = 1, 6 do
 end
 -- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
 for _, epoch in ipairs({ARGV[3], ARGV[5], ARGV[9], ARGV[11]}) do
-  local names = prefix .. 'names:' .. epoch
-  for _, name in ipairs(redis.call('SMEMBERS', names)) do
+  local lengths = prefix .. 'lengths:' .. epoch
+  for _, name in ipairs(redis.call('HKEYS', lengths)) do
     redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
   end
-  redis.call('DEL', names)
+  redis.call('DEL', lengths)
 end
+redis.call('HDEL', pipeline, 'damaged')
 local frozen = ARGV[11]
 redis.call('HSET', pipeline, 'published', ARGV[8], 'active', ARGV[9], 'mark', ARGV[10], 'frozen', frozen,
   'cut', ARGV[12], 'birth', ARGV[13])
 for i = 14, #ARGV, 2 do
   redis.call('RPUSH', prefix .. 'buffer:' .. frozen .. ':' .. ARGV[i], ARGV[i + 1])
-  redis.call('SADD', prefix .. 'names:' .. frozen, ARGV[i])
+  redis.call('HSET', prefix .. 'lengths:' .. frozen, ARGV[i], 1)
 end
 return 1

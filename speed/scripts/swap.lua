@@ -8,7 +8,7 @@ if frozen == '' then
   frozen = active
   local mark = redis.call('HGET', pipeline, 'mark')
   -- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
-  redis.call('DEL', ARGV[1] .. 'names:' .. string.format('%d', active + 1))
+  redis.call('DEL', ARGV[1] .. 'lengths:' .. string.format('%d', active + 1))
   redis.call('HSET', pipeline, 'frozen', frozen, 'cut', mark, 'active', string.format('%d', active + 1))
 end
 return {frozen, redis.call('HGET', pipeline, 'cut')}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from aggregations.cells import decode
+from aggregations.cells import DamagedCells, decode
 from aggregations.event import Event
 from aggregations.rollups import rollup_named
 from events.log import Chunk
@@ -165,6 +165,30 @@ class BuffersContract:
         assert buffers.swap(BIRTH)
         assert buffers.frozen_names(1) == [("acme", "hub")]
 
+    def test_a_list_that_is_too_short_is_not_read_nor_compacted_and_condemns_all(self):
+        self.apply(1, 1)
+        self.apply(2, 2)
+        buffers.client().lpop(f"{buffers.PREFIX}buffer:1:acme:hub")
+        found = held(1)
+        with pytest.raises(DamagedCells, match="not as long as they must be: 1:acme:hub"):
+            buffers.snapshot("acme", ["hub"])
+        compact = compacted(found, found[0])
+        before = buffers.pipeline().is_damaged
+        self.apply(3, 3)
+        assert (compact, before, buffers.pipeline()) == (False, False, replace(pipeline(0, 1, 3), is_damaged=True))
+
+    def test_condemned_buffers_serve_until_others_are_installed(self):
+        self.apply(1, 1)
+        buffers.condemn()
+        damaged = replace(pipeline(0, 1, 1), is_damaged=True)
+        assert (buffers.pipeline(), self.seen()) == (damaged, (1, {1}))
+        assert (buffers.install(START, [], damaged), buffers.pipeline(), self.seen()) == (True, START, (0, set()))
+
+    def test_nothing_is_condemned_where_nothing_is(self):
+        buffers.client().flushall()
+        buffers.condemn()
+        assert buffers.pipeline() is None
+
     def test_a_list_is_compacted_once_and_only_as_it_was_read(self):
         self.apply(1, 1)
         self.apply(2, 2)
@@ -209,7 +233,10 @@ class BuffersContract:
         assert buffers.install(state, entries(5, 6), buffers.pipeline())
         assert (buffers.pipeline(), self.seen(), buffers.frozen_names(8)) == (state, (2, {5, 6}), [("acme", "hub")])
         keys = {key.decode() for key in buffers.client().scan_iter()}
-        assert keys == {"another's", *(buffers.PREFIX + name for name in ("pipeline", "names:8", "buffer:8:acme:hub"))}
+        assert keys == {
+            "another's",
+            *(buffers.PREFIX + name for name in ("pipeline", "lengths:8", "buffer:8:acme:hub")),
+        }
 
     @pytest.mark.parametrize("is_gone", [True, False])
     def test_installing_in_the_place_of_what_has_moved_on_changes_nothing(self, is_gone: bool):

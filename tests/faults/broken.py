@@ -14,7 +14,7 @@ def ignore_the_mark() -> None:
         client, prefix = buffers.client(), buffers.PREFIX
         for hub, rollup, data in entries:
             client.rpush(f"{prefix}buffer:{state.active}:{hub}:{rollup}", data)
-            client.sadd(f"{prefix}names:{state.active}", f"{hub}:{rollup}")
+            client.hincrby(f"{prefix}lengths:{state.active}", f"{hub}:{rollup}", 1)
         client.hset(f"{prefix}pipeline", "mark", buffers.position_text(next_mark))
         return []
 
@@ -31,6 +31,7 @@ def drop_before_publish() -> None:
     def dropping(log: EventLog, epoch: int, after: Position, until: Position) -> list:
         for key in buffers.client().keys(f"{buffers.PREFIX}buffer:{epoch}:*"):
             buffers.client().delete(key)
+        buffers.client().delete(f"{buffers.PREFIX}lengths:{epoch}")
         return add_range(log, epoch, after, until)
 
     replace(add_range, dropping)
