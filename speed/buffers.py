@@ -186,7 +186,7 @@ def used_bytes() -> int:
 
 def _size(epoch: int) -> tuple[int, int]:
     lengths = f"{PREFIX}lengths:{epoch}"
-    count = cast(int, client().hlen(lengths))
+    count = client().hlen(lengths)
     sample = cast(list[bytes], client().hrandfield(lengths, SAMPLE))
     with client().pipeline(transaction=False) as together:
         for name in sample:
