@@ -43,6 +43,7 @@ from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
 from speed import buffers, consumer, folding, recovery
+from views_layer.tries import Tries, is_due, tries_of
 
 logger = logging.getLogger(__name__)
 
@@ -256,12 +257,13 @@ def reconcile(now: datetime) -> Run | None:
     """Do what is due: finish an epoch that waits; else swap and run where a full hour has passed since the last cut.
 
     A missed tick costs seconds and a doubled one nothing. The first run after 00:00 GMT is the daily one. A view store
-    that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again.
+    that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again. An epoch
+    whose runs fail one after the other waits longer and longer, see views_layer.tries.
     """
     log = event_log()
     waiting = _frozen(log)
     if waiting is not None:
-        return _run(waiting.epoch, kind_due(now), silent)
+        return _run(waiting.epoch, kind_due(now), silent) if is_due(tries_of(waiting.epoch, now), now) else None
     published = published_cut()
     if published and not view_store().is_sealed(published.epoch):
         return run_now(Run.REBUILD)
@@ -298,10 +300,11 @@ def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
 
     `settled`: the buffers agree with the ledger. Without Redis, which is not asked where `has_redis` is False, they do
     not, and answers end at the cut. `overdue`: the publication of a full hour is late by more than OVERDUE.
-    `mismatches`: those that nobody has acknowledged. `accounts`: of what was received in the last 24 hours.
+    `tries`: those of an epoch that waits, None where no run of it has failed. `mismatches`: those that nobody has
+    acknowledged. `accounts`: of what was received in the last 24 hours.
     """
     log = event_log()
-    head, published = log.head(), published_cut()
+    head, published, waiting = log.head(), published_cut(), waiting_cut()
     state = _settled(log) if has_redis else None
     cut = published.position if published else {}
     applied = state.mark if state else cut
@@ -328,6 +331,18 @@ def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
         },
         "settled": state is not None,
         "overdue": began_at < _full_hour(now - OVERDUE),
+        "tries": _told(tries_of(waiting.epoch, now)) if waiting else None,
+    }
+
+
+def _told(tries: Tries | None) -> dict[str, Any] | None:
+    if tries is None:
+        return None
+    return {
+        "epoch": tries.epoch,
+        "count": tries.count,
+        "error": tries.error,
+        "next_at": tries.next_at.isoformat(timespec="seconds"),
     }
 
 

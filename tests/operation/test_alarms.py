@@ -18,7 +18,7 @@ from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import Account, Rejection, event_log
 from events.models import RejectedEvent
-from speed import buffers, consumer
+from speed import buffers, consumer, recovery
 from statsproject import alarms, pulse
 from statsproject.alarms import Alarm
 from statsproject.celery import store_schedule
@@ -75,6 +75,24 @@ def test_an_hour_that_is_not_published_raises_publication(now: datetime) -> None
     consumer.apply_new()
     said = "The last hour was not published within 10 minutes; last published cut: 2026-03-05T10:00:00+00:00."
     assert standing(now) == [Alarm("publication", "critical", said)]
+
+
+def test_a_run_that_fails_is_told_with_its_next_try(now: datetime) -> None:
+    record_cut(2, {"main": 1}, now)
+    recovery.ensure(event_log())
+    failed_at = now - timedelta(seconds=10)
+    for _ in range(3):
+        Run.objects.create(
+            epoch=2, kind=Run.HOURLY, claimed_at=now, alive_at=now, failed_at=failed_at, error="OSError: no"
+        )
+    facts = alarms.Facts(now)
+    (publication,) = [check for check in alarms.CHECKS if check.name == "publication"]
+    at = (failed_at + timedelta(minutes=1)).isoformat(timespec="seconds")
+    assert (standing(now), publication.fine(facts)) == (
+        [],
+        f"Epoch 1 is published, in time. The run of epoch 2 has failed 3 times (OSError: no); it is tried again at {at} at"
+        " the latest, and at once by run_batch.",
+    )
 
 
 def test_a_difference_raises_audit_until_it_is_acknowledged(now: datetime) -> None:
@@ -181,6 +199,7 @@ def test_the_status_in_json(now: datetime, capsys) -> None:
         "accounts": {"received": 3, "accepted": 3, "duplicates": 0, "rejected": 0, "balanced": True},
         "settled": True,
         "overdue": False,
+        "tries": None,
         "alarms": {},
         "healthy": True,
     }

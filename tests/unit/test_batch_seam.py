@@ -1,9 +1,11 @@
 """What is due, what a run leaves behind, and what mends itself: the seam, with a frozen `now`."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -28,7 +30,7 @@ from events.models import ApiKey, Chunk, Cut, Hub, LogBirth
 from speed import buffers, consumer
 from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
-from views_layer import ask, raw, seam
+from views_layer import ask, raw, seam, tries
 from views_layer.models import Seal, ViewRow
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -207,6 +209,67 @@ def shortened(key: str) -> None:
 
 def evicted(key: str) -> None:
     buffers.client().delete(key)
+
+
+@pytest.fixture
+def failing(monkeypatch, at):
+    """Runs fail; told are the seconds after NOW of each try, of ticks every 30 seconds for half an hour."""
+    add_range, tried = archive.add_range, []
+    monkeypatch.setattr(tries, "STARTED_AT", NOW - timedelta(days=1))
+
+    def tick(seconds: int, error: Exception) -> None:
+        def fail(*_: object) -> None:
+            tried.append(seconds)
+            raise error
+
+        monkeypatch.setattr(archive, "add_range", fail)
+        with suppress(OSError):
+            seam.reconcile(at(NOW + timedelta(seconds=seconds)))
+        monkeypatch.setattr(archive, "add_range", add_range)
+
+    append(1)
+    consumer.apply_new()
+    tick.tried = tried
+    return tick
+
+
+def test_a_run_that_keeps_failing_is_tried_less_and_less_often(failing) -> None:
+    for seconds in range(0, 1_800, 30):
+        failing(seconds, OSError("no"))
+    told = seam.status(NOW + timedelta(seconds=1_800))["tries"]
+    assert (failing.tried, told) == (
+        [0, 30, 60, 120, 240, 480, 960, 1_560],
+        {"epoch": 1, "count": 8, "error": "OSError: no", "next_at": "2026-03-05T11:06:00+00:00"},
+    )
+
+
+def test_a_run_that_failed_often_is_tried_at_once_where_the_cause_may_be_gone(failing, monkeypatch, at) -> None:
+    for seconds in range(0, 1_000, 30):
+        failing(seconds, OSError("no"))
+    before = published_cut()
+    monkeypatch.setattr(tries, "STARTED_AT", NOW + timedelta(seconds=1_000))
+    run = seam.reconcile(at(NOW + timedelta(seconds=1_020)))
+    assert (before, run.epoch, seam.status(NOW)["tries"]) == (None, 1, None)
+
+
+@pytest.mark.parametrize(("free", "due"), [(255, [0, 30, 60]), (257, [0, 30, 60, 90])])
+def test_a_disk_that_has_room_again_is_waited_for_no_longer(failing, monkeypatch, free: int, due: list[int]) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free * 1024**2))
+    for seconds in (0, 30, 60, 90):
+        failing(seconds, OSError(28, "No space left on device"))
+    assert failing.tried == due
+
+
+def test_a_failure_of_a_clock_that_was_ahead_is_not_waited_for(failing) -> None:
+    for seconds in (7_200, 7_230, 7_260, 60):
+        failing(seconds, OSError("no"))
+    assert failing.tried == [7_200, 7_230, 7_260, 60]
+
+
+def test_who_asks_for_a_run_waits_for_nothing(failing, at) -> None:
+    for seconds in range(0, 100, 30):
+        failing(seconds, OSError("no"))
+    assert seam.run_now(Run.HOURLY).epoch == 2
 
 
 @pytest.mark.parametrize("is_frozen", [True, False])
