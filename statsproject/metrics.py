@@ -5,7 +5,6 @@ that cannot be read is left out and named by `affluence_scrape_failed`; the othe
 """
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Count, Max, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -32,23 +31,19 @@ from views_layer import seam
 
 logger = logging.getLogger(__name__)
 
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
-
 ProcessCollector(registry=requests.registry)
 
 
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures, for who comes from this machine and not through a proxy, or has METRICS_TOKEN as bearer token.
+    """The figures, for who has METRICS_TOKEN as bearer token.
 
-    Without a METRICS_TOKEN there is nothing here for anybody else.
+    Where a request comes from tells nothing: behind a proxy on this machine, all the world comes from this machine.
     """
-    if not _is_local(request) and not _has_token(request):
-        if not settings.METRICS_TOKEN:
-            raise Http404("There is nothing here.")
+    if not _has_token(request):
         return HttpResponse(
-            "Send Authorization: Bearer <METRICS_TOKEN>.\n",
+            "Send Authorization: Bearer <METRICS_TOKEN>; see docs/operations.md, Metrics.\n",
             status=401,
             content_type="text/plain",
             headers={"WWW-Authenticate": "Bearer"},
@@ -60,19 +55,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _is_local(request: HttpRequest) -> bool:
-    if any(name in request.META for name in FORWARDED):
-        return False
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False
-
-
 def _has_token(request: HttpRequest) -> bool:
     kind, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    wanted = settings.METRICS_TOKEN
-    return bool(wanted) and kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), wanted.encode())
+    return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
 
 
 class Stores(Collector):
