@@ -31,6 +31,8 @@ DATABASES = {"default": "affluence.sqlite3", "log": "log.sqlite3"}
 ORM_LOG = "events.logs.orm.OrmEventLog"
 SECRETS = ("secrets/secret_key", "secrets/visitor_key")
 MANIFEST = "manifest.json"
+TOLD = {"made_at": str, "log": dict, "cut": dict, "events": int, "visitor_key": str, "files": dict}
+"""What a manifest must say to be restored, and of which type."""
 GREY = ("views.sqlite3", "archive", "redis")
 """What belongs to the log that is replaced, and is computed again."""
 COUNTED = {
@@ -293,9 +295,24 @@ def _unpack(source: Path, directory: Path) -> dict[str, Any]:
             if name in (MANIFEST, *DATABASES.values(), *SECRETS):
                 with open(os.open(directory / name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
                     shutil.copyfileobj(content, file, BLOCK)
-        manifest = json.loads((directory / MANIFEST).read_text())
+        return _manifest((directory / MANIFEST).read_text())
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise Refusal(f"{source} is no whole backup ({error}).") from error
+        raise Refusal(f"{source} is no whole backup ({error}); restore another one.") from error
+
+
+def _manifest(text: str) -> dict[str, Any]:
+    """A manifest that says what restoring needs. Raises ValueError."""
+    manifest = json.loads(text)
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{MANIFEST} is no JSON object")
+    for name, kind in TOLD.items():
+        if not isinstance(manifest.get(name), kind):
+            raise ValueError(f"{MANIFEST} says no {name}")
+    files = set(manifest["files"])
+    if lacking := set(DATABASES.values()) - files:
+        raise ValueError(f"{MANIFEST} does not name {min(lacking)}")
+    if unknown := files - {*DATABASES.values(), *SECRETS}:
+        raise ValueError(f"{MANIFEST} names {min(unknown)!r}, which is no file of a backup")
     return manifest
 
 
