@@ -25,34 +25,45 @@ RETRY_S = 1.0
 
 Load = tuple[int, int, int]
 """Requests, events, bytes."""
+NOTHING: Load = (0, 0, 0)
 
 
 class Room:
     """What may wait. A hub may have as much waiting as is left free.
 
     So one hub takes half of the room, two take a third each, and a hub that floods it always leaves a place for the
-    others. A load that finds the room empty always fits.
+    others. A request of several hubs counts for each of them, with the events of its own. A load that finds the room
+    empty always fits.
     """
 
     def __init__(self, size: Load) -> None:
-        self._free = list(size)
-        self._used: dict[str, list[int]] = {}
+        self._free = size
+        self._used: dict[str, Load] = {}
 
-    def take(self, hub: str, load: Load) -> bool:
-        """Take room for a load; False where it does not fit."""
-        own = self._used.get(hub, [0, 0, 0])
-        if self._used and any(u + part > free for u, part, free in zip(own, load, self._free, strict=True)):
+    def take(self, load: Load, parts: dict[str, Load]) -> bool:
+        """Take room for a load, and for each hub's part of it; False, and nothing taken, where it does not fit."""
+        used = {hub: _sum(self._used.get(hub, NOTHING), part) for hub, part in parts.items()}
+        if self._used and not all(_fits(one, self._free) for one in (load, *used.values())):
             return False
-        self._used[hub] = [u + part for u, part in zip(own, load, strict=True)]
-        self._free = [free - part for free, part in zip(self._free, load, strict=True)]
+        self._used |= used
+        self._free = _sum(self._free, load, -1)
         return True
 
-    def leave(self, hub: str, load: Load) -> None:
+    def leave(self, load: Load, parts: dict[str, Load]) -> None:
         """Give back what was taken for a load."""
-        own = self._used[hub] = [u - part for u, part in zip(self._used[hub], load, strict=True)]
-        if not own[0]:
-            del self._used[hub]
-        self._free = [free + part for free, part in zip(self._free, load, strict=True)]
+        for hub, part in parts.items():
+            self._used[hub] = _sum(self._used[hub], part, -1)
+            if self._used[hub] == NOTHING:
+                del self._used[hub]
+        self._free = _sum(self._free, load)
+
+
+def _sum(first: Load, second: Load, sign: int = 1) -> Load:
+    return first[0] + sign * second[0], first[1] + sign * second[1], first[2] + sign * second[2]
+
+
+def _fits(load: Load, free: Load) -> bool:
+    return all(part <= of for part, of in zip(load, free, strict=True))
 
 
 class Busy(Exception):
@@ -66,12 +77,12 @@ class Unsure(Exception):
 class _Waiting:
     """A batch on the queue. It is abandoned by its request, or taken by the committer, never both."""
 
-    __slots__ = ("batch", "done", "error", "hub", "load", "outcome")
+    __slots__ = ("batch", "done", "error", "load", "outcome", "parts")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.hub = batch.drafts[0].hub if batch.drafts else ""
         self.load = (1, _size(batch), batch.size)
+        self.parts = _parts(batch)
         self.done = threading.Event()
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
@@ -122,7 +133,7 @@ class Committer:
         if self._process != os.getpid():
             self._start_thread()
         with self._changed:
-            if not self._room.take(waiting.hub, waiting.load):
+            if not self._room.take(waiting.load, waiting.parts):
                 raise Busy("Too many events are waiting to be written; send these again later.")
             self._queue.append(waiting)
             self._changed.notify()
@@ -143,7 +154,7 @@ class Committer:
             if waiting not in self._queue:
                 return False
             self._queue.remove(waiting)
-            self._room.leave(waiting.hub, waiting.load)
+            self._room.leave(waiting.load, waiting.parts)
             return True
 
     def _take(self) -> list[_Waiting]:
@@ -196,9 +207,15 @@ class Committer:
                 waiting.error = error
         with self._changed:
             for waiting in group:
-                self._room.leave(waiting.hub, waiting.load)
+                self._room.leave(waiting.load, waiting.parts)
         for waiting in group:
             waiting.done.set()
+
+
+def _parts(batch: Batch) -> dict[str, Load]:
+    """For each hub of a batch its part of the load: the request, its events, and as many of the bytes as of the events."""
+    size, events = _size(batch), batch.by_hub()
+    return {hub: (1, count, batch.size * count // size) for hub, count in events.items()}
 
 
 def _size(batch: Batch) -> int:

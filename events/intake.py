@@ -24,6 +24,10 @@ class Batch:
     size: int = 0
     received: Counter[str] | None = None
 
+    def by_hub(self) -> Counter[str]:
+        """How many events it has of each hub."""
+        return Counter([draft.hub for draft in self.drafts]) + Counter([one.hub for one in self.rejections])
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -73,7 +77,7 @@ class Intake:
         """The sequence of the chunk; 0 where there was nothing to append."""
         drafts = [draft for batch in batches for draft in batch.drafts]
         rejections = [rejection for batch in batches for rejection in batch.rejections]
-        received = sum((batch.received or _counted(batch) for batch in batches), Counter())
+        received = sum((batch.received or batch.by_hub() for batch in batches), Counter())
         sequence, now = 0, int(time.time() * 1000)
         with self._log.writer() as writer:
             new = _new(writer, drafts)
@@ -90,10 +94,6 @@ class Intake:
                 account = Account(received[hub], accepted[hub], duplicates[hub], rejected[hub])
                 writer.account(hub, now // HOUR_MS, account)
         return sequence
-
-
-def _counted(batch: Batch) -> Counter[str]:
-    return Counter([draft.hub for draft in batch.drafts]) + Counter([one.hub for one in batch.rejections])
 
 
 def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:

@@ -181,7 +181,13 @@ class Chunk(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["partition", "sequence"], name="one_chunk_per_sequence")]
-        indexes = [models.Index(fields=["received_at"], name="chunks_by_time")]
+        indexes = [models.Index(fields=["received_at", "event_count"], name="chunk_sizes_by_time")]
+
+
+class LogBirth(models.Model):
+    """The one row of the log's mark, see events.birth. A backup is restored without it."""
+
+    mark = models.CharField(max_length=16)
 
 
 class Visitor(models.Model):

@@ -21,14 +21,22 @@ from aggregations.event import Scalar
 from events import geography, sources, user_agents
 from events.log import Rejection
 from events.models import SLUG
-from events.sent import UNPRINTABLE, Reject, Sent, TrustedSent, plain_properties, shown, without_addresses
+from events.sent import (
+    REPLAYED_VISITOR,
+    UNPRINTABLE,
+    Reject,
+    Sent,
+    TrustedSent,
+    plain_properties,
+    shown,
+    without_addresses,
+)
 
 ACTIONS = frozenset({"view", "read", "share", "download", "print", "click", "search", "play", "feature"})
 CUSTOM_ACTION = re.compile(r"[a-z][a-z0-9_]{0,31}")
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 PUBLIC_AGE_MS = 48 * 3600 * 1000
 DAY_MS = 24 * 3600 * 1000
-REPLAYED_VISITOR = "_visitor_key"
 FIELDS = frozenset(TrustedSent.__struct_fields__)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)

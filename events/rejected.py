@@ -10,8 +10,8 @@ from django.utils import timezone
 from events.directory import Memory, counted_since
 from events.intake import Batch, Intake
 from events.models import RejectedEvent
-from events.normaliser import REPLAYED_VISITOR, Caller, Draft, normalise
-from events.sent import Reject, checked_or_reject
+from events.normaliser import Caller, Draft, normalise
+from events.sent import REPLAYED_VISITOR, Reject, checked_or_reject
 
 GROUP = 1_000
 

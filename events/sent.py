@@ -17,6 +17,8 @@ from aggregations.event import Scalar
 
 MAX_EVENTS = 1_000
 INT64 = range(-(2**63), 2**63)
+REPLAYED_VISITOR = "_visitor_key"
+"""The field of a kept rejection that stands for the address: the key of its cookieless visitor."""
 
 Id = Annotated[str, Meta(max_length=64)] | None
 Code = Annotated[str, Meta(max_length=128)] | None

@@ -4,7 +4,8 @@ Every change is one Lua script, so a reader sees all of it or nothing. Redis is 
 buffer is a function of its epoch's first cut and its mark, and `recovery` builds it again from cuts and log.
 
 An entry is the bytes of cells (see aggregations.cells). A buffer holds, for each hub and rollup, a list of entries
-whose merge is its state: applying appends one, compaction merges them.
+whose merge is its state: applying appends one, compaction merges them. How long each list must be is kept beside it: a
+reader that finds another length, or damaged bytes, condemns the buffers, and recovery builds them again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import redis
 from django.conf import settings
 from redis.commands.core import Script
 
+from aggregations.cells import DamagedCells
 from aggregations.rollups import DECLARATION
 from events.log import Position
 
@@ -36,19 +38,25 @@ SAMPLE = 200
 Entry = tuple[str, str, bytes]
 """Hub, rollup and the bytes of their cells."""
 
-PREFIX = f"affluence:{DECLARATION}:"
-"""Buffers of another declaration are not seen: after a measure was added, recovery folds the log anew."""
+PREFIX = f"affluence:{DECLARATION}:2:"
+"""Buffers of another declaration are not seen: after a measure was added, recovery folds the log anew. Nor are those of
+another form, whose number comes after the declaration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark."""
+    """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark.
+
+    `birth` is that of the log that they were folded from (see events.birth). `is_damaged` where they were condemned.
+    """
 
     published: int
     active: int
     mark: Position
     frozen: int | None
     cut: Position | None
+    birth: str
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +81,27 @@ def pipeline() -> Pipeline | None:
 
 
 def snapshot(hub: str, rollups: Sequence[str]) -> Snapshot | None:
-    """The pipeline and a hub's entries, in one script; None where Redis holds none. Raises redis.RedisError."""
+    """The pipeline and a hub's entries, in one script; None where Redis holds none.
+
+    Raises redis.RedisError, DamagedCells where a list is not as long as it must be.
+    """
     answer = _run("snapshot", [], [PREFIX, hub, *rollups])
     flat: list[bytes] = answer[0]
     state = _pipeline(dict(zip(flat[::2], flat[1::2], strict=True)))
-    return None if state is None else Snapshot(state, dict(zip(rollups, answer[1], strict=True)))
+    if state is None:
+        return None
+    if wrong := [name.decode() for name in answer[2]]:
+        raise DamagedCells(f"Lists of the buffers are not as long as they must be: {', '.join(wrong)}.")
+    return Snapshot(state, dict(zip(rollups, answer[1], strict=True)))
 
 
-def apply(epoch: int, mark: Position, next_mark: Position, entries: Iterable[Entry]) -> list[tuple[str, str]] | None:
-    """Append entries to the active buffer and move its mark, if it is still `epoch` with `mark`.
+def apply(state: Pipeline, next_mark: Position, entries: Iterable[Entry]) -> list[tuple[str, str]] | None:
+    """Append entries to the active buffer and move its mark, if epoch, mark and log are still those of `state`.
 
     Returns the (hub, rollup) pairs that want compaction; None where somebody else moved the mark, and nothing changed.
     """
-    arguments: list[str | bytes] = [PREFIX, str(epoch), position_text(mark), position_text(next_mark), str(COMPACT_AT)]
+    arguments: list[str | bytes] = [PREFIX, state.birth, str(state.active)]
+    arguments += [position_text(state.mark), position_text(next_mark), str(COMPACT_AT)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
     answer: list[bytes] | None = _run("apply", [], arguments)
@@ -103,23 +119,23 @@ def entries_of(epoch: int, names: Sequence[tuple[str, str]]) -> list[list[bytes]
 def compact(epoch: int, merges: Iterable[tuple[str, str, Sequence[bytes], bytes]]) -> list[bool]:
     """Put a merge in the place of a list's first entries, for (hub, rollup, entries, merge), in one round trip.
 
-    False where those entries are there no more.
+    False where those entries are there no more, or the list is not as long as it must be.
     """
     script = _script("compact")
     with client().pipeline(transaction=False) as together:
         for hub, rollup, entries, merged in merges:
             digest = hashlib.sha1(b"".join(entries), usedforsecurity=False).hexdigest()
-            script(args=[_key(epoch, hub, rollup), str(len(entries)), digest, merged], client=together)
+            script(args=[PREFIX, str(epoch), f"{hub}:{rollup}", str(len(entries)), digest, merged], client=together)
         return [bool(done) for done in together.execute()]
 
 
-def swap() -> tuple[int, Position] | None:
+def swap(birth: str) -> tuple[int, Position] | None:
     """Freeze the active buffer and open the next; returns the frozen epoch and its cut.
 
     Where a frozen buffer still waits, nothing changes and that one is returned: the active buffer keeps growing.
-    None where Redis holds no buffers: recovery comes first.
+    None where Redis holds no buffers of the log of that birth: recovery comes first.
     """
-    answer: list[bytes] | None = _run("swap", [], [PREFIX])
+    answer: list[bytes] | None = _run("swap", [], [PREFIX, birth])
     return None if answer is None else (int(answer[0]), json.loads(answer[1]))
 
 
@@ -143,11 +159,16 @@ def install(state: Pipeline, entries: Iterable[Entry], instead_of: Pipeline | No
     return bool(_run("install", [], arguments))
 
 
+def condemn() -> None:
+    """Mark the buffers as damaged, so that recovery builds them again; until then they serve whom they can."""
+    _run("condemn", [], [PREFIX])
+
+
 def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
     """The (hub, rollup) pairs that the frozen buffer holds, sorted; None where it is not `epoch` that is frozen."""
     with client().pipeline(transaction=True) as together:
         together.hget(f"{PREFIX}pipeline", "frozen")
-        together.smembers(f"{PREFIX}names:{epoch}")
+        together.hkeys(f"{PREFIX}lengths:{epoch}")
         frozen, names = together.execute()
     if frozen != str(epoch).encode():
         return None
@@ -175,9 +196,9 @@ def rewrite_file() -> None:
 
 
 def _size(epoch: int) -> tuple[int, int]:
-    names = f"{PREFIX}names:{epoch}"
-    count = client().scard(names)
-    sample = cast(list[bytes], client().srandmember(names, SAMPLE))
+    lengths = f"{PREFIX}lengths:{epoch}"
+    count = client().hlen(lengths)
+    sample = cast(list[bytes], client().hrandfield(lengths, SAMPLE))
     with client().pipeline(transaction=False) as together:
         for name in sample:
             together.memory_usage(_key(epoch, *_hub_and_rollup(name)))
@@ -186,7 +207,7 @@ def _size(epoch: int) -> tuple[int, int]:
 
 
 def forget_other_declarations() -> int:
-    """Drop the buffers of other declarations, which nobody reads any more; returns the number of keys."""
+    """Drop the buffers of other declarations and forms, which nobody reads any more; returns the number of keys."""
     found = [key for key in client().scan_iter("affluence:*", count=1_000) if not key.startswith(PREFIX.encode())]
     return client().unlink(*found) if found else 0
 
@@ -199,10 +220,10 @@ def position_text(position: Position) -> str:
 def _texts(state: Pipeline | None) -> list[str]:
     """The fields of a pipeline as Redis holds them; empty texts for none."""
     if state is None:
-        return [""] * 5
+        return [""] * 6
     frozen = "" if state.frozen is None else str(state.frozen)
     cut = "" if state.cut is None else position_text(state.cut)
-    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut]
+    return [str(state.published), str(state.active), position_text(state.mark), frozen, cut, state.birth]
 
 
 def _key(epoch: int, hub: str, rollup: str) -> str:
@@ -224,6 +245,8 @@ def _pipeline(fields: dict[bytes, bytes]) -> Pipeline | None:
         mark=json.loads(fields[b"mark"]),
         frozen=int(frozen) if frozen else None,
         cut=json.loads(fields[b"cut"]) if frozen else None,
+        birth=fields[b"birth"].decode(),
+        is_damaged=b"damaged" in fields,
     )
 
 

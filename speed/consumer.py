@@ -36,7 +36,7 @@ def _apply(log: EventLog, until: Position | None) -> tuple[int, bool]:
     for batch in folding.batches(log.read(state.mark, until)):
         next_mark = state.mark | {chunk.partition: chunk.sequence for chunk in batch}
         learn(event for chunk in batch for event in chunk.events)
-        long_lists = buffers.apply(state.active, state.mark, next_mark, folding.entries(batch))
+        long_lists = buffers.apply(state, next_mark, folding.entries(batch))
         if long_lists is None:
             logger.debug("Somebody else moved the buffers on from %s; starting again there.", state)
             return applied, False

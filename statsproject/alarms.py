@@ -33,6 +33,8 @@ LITTLE_DISK, NO_DISK = 2 * 1024**3, 256 * 1024**2
 MANY_REJECTED = 100
 REJECTED_SHARE = 0.05
 REMOVED_WITHIN = timedelta(hours=6)
+SHOWN = 200
+"""Characters of an error that an alarm repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +117,26 @@ def _publication(facts: Facts) -> Alarm | None:
     return Alarm(
         "publication",
         CRITICAL,
-        f"The last hour was not published within {minutes:.0f} minutes; last published cut: {last}.",
+        f"The last hour was not published within {minutes:.0f} minutes; last published cut: {last}.{_tries(facts)}",
     )
 
 
 def _publication_is_fine(facts: Facts) -> str:
     epoch = facts.status["published_epoch"]
-    return f"Epoch {epoch} is published, in time." if epoch else "No full hour is over yet."
+    return (f"Epoch {epoch} is published, in time." if epoch else "No full hour is over yet.") + _tries(facts)
+
+
+def _tries(facts: Facts) -> str:
+    """How often the run of an epoch that waits has failed, in a sentence; empty where it has not."""
+    tries = facts.status["tries"]
+    if tries is None:
+        return ""
+    why = tries["error"][:SHOWN] or "the process stopped"
+    times = "once" if tries["count"] == 1 else f"{tries['count']} times"
+    return (
+        f" The run of epoch {tries['epoch']} has failed {times} ({why}); it is tried again at {tries['next_at']} at the"
+        " latest, and at once by run_batch."
+    )
 
 
 def _audit(facts: Facts) -> Alarm | None:

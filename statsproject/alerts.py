@@ -1,7 +1,7 @@
 """Alerts: tells people of alarms, by e-mail and webhook, once each way and each day while they last.
 
 What a channel has taken is kept, so that one that fails is tried again the next minute and the other tells nothing
-twice. A crash between sending and keeping tells once more, never less.
+twice. Of several workers one tells at a time. A crash between sending and keeping tells once more, never less.
 """
 
 import json
@@ -20,12 +20,14 @@ from django.db.models import Q
 
 from statsproject import alarms
 from statsproject.alarms import Alarm
-from statsproject.models import Alert, Telling
+from statsproject.models import Alert, Teller, Telling
 
 logger = logging.getLogger(__name__)
 
 AGAIN_AFTER = timedelta(days=1)
 TIMEOUT_S = 5.0
+TELLER_LEASE = timedelta(minutes=5)
+"""When a teller that says nothing counts as dead: longer than slow channels take for all alarms."""
 PATIENCE = {check.name: check.patience for check in alarms.CHECKS}
 
 _watching = threading.Lock()
@@ -75,7 +77,26 @@ def record(found: dict[str, Alarm | None], now: datetime) -> None:
 
 
 def tell(now: datetime) -> None:
-    """Tell each channel what is due. One that fails is left until the next minute, with all that it was to be told."""
+    """Tell each channel what is due. One that fails is left until the next minute, with all that it was to be told.
+
+    Nothing is told where another worker is telling.
+    """
+    until = now + TELLER_LEASE
+    if not _claim(now, until):
+        return
+    try:
+        _tell(now)
+    finally:
+        Teller.objects.filter(free_at=until).update(free_at=now)
+
+
+def _claim(now: datetime, until: datetime) -> bool:
+    """True for the one worker that may tell until then. A time farther ahead was written by a clock that was."""
+    Teller.objects.get_or_create(pk=1, defaults={"free_at": now})
+    return bool(Teller.objects.filter(Q(free_at__lte=now) | Q(free_at__gt=until)).update(free_at=until))
+
+
+def _tell(now: datetime) -> None:
     recent = Alert.objects.filter(Q(cleared_at=None) | Q(cleared_at__gt=now - AGAIN_AFTER)).order_by("since")
     alerts = list(recent.prefetch_related("tellings"))
     for channel, send in channels().items():

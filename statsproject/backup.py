@@ -31,6 +31,8 @@ DATABASES = {"default": "affluence.sqlite3", "log": "log.sqlite3"}
 ORM_LOG = "events.logs.orm.OrmEventLog"
 SECRETS = ("secrets/secret_key", "secrets/visitor_key")
 MANIFEST = "manifest.json"
+TOLD = {"made_at": str, "log": dict, "cut": dict, "events": int, "visitor_key": str, "files": dict}
+"""What a manifest must say to be restored, and of which type."""
 GREY = ("views.sqlite3", "archive", "redis")
 """What belongs to the log that is replaced, and is computed again."""
 COUNTED = {
@@ -274,6 +276,7 @@ def restore(source: Path, replace: bool) -> dict[str, Any]:
         verify(directory, manifest)
         _refuse_newer(directory)
         _refuse_other_key(directory, manifest)
+        _forget_birth(directory)
         _sync(directory)
         _make_room(replace)
         # The default database comes last: without it the log alone is no system that could be started by mistake.
@@ -292,9 +295,24 @@ def _unpack(source: Path, directory: Path) -> dict[str, Any]:
             if name in (MANIFEST, *DATABASES.values(), *SECRETS):
                 with open(os.open(directory / name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
                     shutil.copyfileobj(content, file, BLOCK)
-        manifest = json.loads((directory / MANIFEST).read_text())
+        return _manifest((directory / MANIFEST).read_text())
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise Refusal(f"{source} is no whole backup ({error}).") from error
+        raise Refusal(f"{source} is no whole backup ({error}); restore another one.") from error
+
+
+def _manifest(text: str) -> dict[str, Any]:
+    """A manifest that says what restoring needs. Raises ValueError."""
+    manifest = json.loads(text)
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{MANIFEST} is no JSON object")
+    for name, kind in TOLD.items():
+        if not isinstance(manifest.get(name), kind):
+            raise ValueError(f"{MANIFEST} says no {name}")
+    files = set(manifest["files"])
+    if lacking := set(DATABASES.values()) - files:
+        raise ValueError(f"{MANIFEST} does not name {min(lacking)}")
+    if unknown := files - {*DATABASES.values(), *SECRETS}:
+        raise ValueError(f"{MANIFEST} names {min(unknown)!r}, which is no file of a backup")
     return manifest
 
 
@@ -328,6 +346,13 @@ def _refuse_other_key(directory: Path, manifest: dict[str, Any]) -> None:
     text = os.environ.get("VISITOR_KEY") or (kept.read_text().strip() if kept.exists() else "")
     if key_digest(text.encode()) != manifest["visitor_key"]:
         raise Refusal("The backup was made with another VISITOR_KEY; set that one in the environment, then restore.")
+
+
+def _forget_birth(directory: Path) -> None:
+    """Let the log be born anew: after it was restored, its positions will stand for other chunks than before."""
+    with closing(sqlite3.connect(directory / DATABASES["log"], isolation_level=None)) as log:
+        if log.execute("SELECT 1 FROM sqlite_master WHERE name = 'events_logbirth'").fetchone():
+            log.execute("DELETE FROM events_logbirth")
 
 
 def _make_room(replace: bool) -> None:

@@ -5,7 +5,6 @@ that cannot be read is left out and named by `affluence_scrape_failed`; the othe
 """
 
 import hmac
-import ipaddress
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Count, Max, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -26,13 +26,15 @@ from batch.view_store import view_store
 from events.cuts import published_cut
 from events.log import event_log
 from events.models import RejectedCount
+from events.throttle import is_this_machine
 from statsproject import alarms, requests
 from statsproject.alarms import Facts
 from views_layer import seam
 
 logger = logging.getLogger(__name__)
 
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 ProcessCollector(registry=requests.registry)
 
@@ -40,15 +42,10 @@ ProcessCollector(registry=requests.registry)
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures, for who comes from this machine and not through a proxy, or has METRICS_TOKEN as bearer token.
-
-    Without a METRICS_TOKEN there is nothing here for anybody else.
-    """
-    if not _is_local(request) and not _has_token(request):
-        if not settings.METRICS_TOKEN:
-            raise Http404("There is nothing here.")
+    """The figures, for who has METRICS_TOKEN as bearer token, or asks an Affluence without a proxy from its own machine."""
+    if not _has_token(request) and not _is_local(request):
         return HttpResponse(
-            "Send Authorization: Bearer <METRICS_TOKEN>.\n",
+            "Send Authorization: Bearer <METRICS_TOKEN>; see docs/operations.md, Metrics.\n",
             status=401,
             content_type="text/plain",
             headers={"WWW-Authenticate": "Bearer"},
@@ -61,18 +58,20 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _is_local(request: HttpRequest) -> bool:
-    if any(name in request.META for name in FORWARDED):
+    """True for a request from this machine, by its local name, where nothing speaks of a proxy.
+
+    Behind a proxy on this machine all the world comes from this machine; but it needs HTTPS or TRUSTED_PROXIES, says
+    whom it forwards for, or passes on the name that the world knows.
+    """
+    if settings.HTTPS or settings.TRUSTED_PROXIES or any(name in request.META for name in FORWARDED):
         return False
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False
+    name = split_domain_port(request.get_host())[0]
+    return name in LOCAL_NAMES and is_this_machine(request.META.get("REMOTE_ADDR", ""))
 
 
 def _has_token(request: HttpRequest) -> bool:
     kind, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    wanted = settings.METRICS_TOKEN
-    return bool(wanted) and kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), wanted.encode())
+    return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
 
 
 class Stores(Collector):

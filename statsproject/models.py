@@ -39,3 +39,12 @@ class Telling(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel}: {self.state} at {self.told_at:%Y-%m-%d %H:%M}"
+
+
+class Teller(models.Model):
+    """One row: from when on somebody may tell alerts. Whoever tells moves it ahead, so that nobody else does meanwhile."""
+
+    free_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"free at {self.free_at:%Y-%m-%d %H:%M:%S}"

@@ -4,6 +4,7 @@ from django.db.models import Model
 
 STORE_OF_MODEL = {
     ("events", "chunk"): "log",
+    ("events", "logbirth"): "log",
     ("events", "eventid"): "log",
     ("events", "visitor"): "log",
     ("events", "visit"): "log",

@@ -319,8 +319,8 @@ LOGGING = {
     "loggers": {"axes": {"level": "WARNING"}},
 }
 
-# Who may read /metrics from elsewhere than this machine.
-METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+# Who may read /metrics.
+METRICS_TOKEN = secret_of(DATA_DIR, "METRICS_TOKEN")
 
 # Who is told of alarms, see statsproject/alerts.py.
 ALERT_EMAILS = env_list("ALERT_EMAILS")

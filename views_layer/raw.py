@@ -3,13 +3,12 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aggregations.cells import Cells
 from aggregations.measures import Measure
@@ -25,12 +24,17 @@ BYTES_AT_MOST = 128 * 1024 * 1024
 TABLES_AT_MOST = 64
 
 
-@dataclass(slots=True)
 class Kept:
-    """The events of one hub, in tables, and their bytes."""
+    """The events of one hub after a cut, in tables, and their bytes. `lock` is held by the one that reads on."""
 
-    tables: list[pa.Table] = field(default_factory=list)
-    size: int = 0
+    def __init__(self, cut: Position) -> None:
+        self.lock = threading.Lock()
+        self.is_too_large = False
+        self.start_at(cut)
+
+    def start_at(self, position: Position) -> None:
+        """Hold nothing, read as far as `position`."""
+        self.read_to, self.tables, self.size = position, list[pa.Table](), 0
 
     def add(self, table: pa.Table) -> None:
         self.tables.append(table)
@@ -43,80 +47,77 @@ class Kept:
 class Tail:
     """The log after a cut, by hub: the events of those hubs alone that were asked for, in at most `bytes_at_most`.
 
-    The log is read on once for all of them. Where they exceed the bound, the hubs asked for longest ago are let go, and
-    read again from the cut when they are asked for; a hub that exceeds it alone is not kept but read for each question.
-    While the log is read there may be one table of archive.EVENTS_AT_ONCE events more. A later cut starts anew.
+    Each hub's part is read on by itself, so that nobody waits for a question of another hub. Where they exceed the
+    bound, the hubs asked for longest ago are let go, and read again from the cut when they are asked for; a hub that
+    exceeds it alone is not kept but read for each question. While a hub is read it may hold more. A later cut starts anew.
     """
 
     def __init__(self, bytes_at_most: int = BYTES_AT_MOST) -> None:
         self._bytes_at_most = bytes_at_most
         self._lock = threading.Lock()
+        """Never held while something is read."""
         self._cut: Position | None = None
-        self._read_to: Position = {}
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._too_large: set[str] = set()
 
     def table(self, hub: str, cut: Position, mark: Position) -> pa.Table | None:
         """The hub's events after `cut` up to `mark`; None where there are none."""
         if cut == mark:
             return None
-        with self._lock:
-            tables = self._tables(hub, cut, mark)
+        kept = self._kept_of(hub, cut)
+        with kept.lock:
+            tables = self._tables(kept, hub, cut, mark)
         if tables is None:
-            tables = list(archive.tables(_of_hubs(event_log().read(cut, mark), {hub})))
+            tables = list(_tables_of(hub, cut, mark))
         return pa.concat_tables(tables) if tables else None
 
     def size(self) -> int:
         """The bytes of what is kept."""
         return sum(kept.size for kept in self._kept.values())
 
-    def _tables(self, hub: str, cut: Position, mark: Position) -> list[pa.Table] | None:
-        """The hub's events as kept; None where they are not, or `mark` lies before what was read."""
-        if self._cut != cut:
-            self._cut, self._read_to = cut, cut
-            self._kept.clear()
-            self._too_large.clear()
-        if hub in self._too_large or not at_or_before(self._read_to, mark):
+    def _kept_of(self, hub: str, cut: Position) -> Kept:
+        """What is kept of a hub, which was asked for last from now on."""
+        with self._lock:
+            if self._cut != cut:
+                self._cut = cut
+                self._kept.clear()
+            kept = self._kept.setdefault(hub, Kept(cut))
+            self._kept.move_to_end(hub)
+            return kept
+
+    def _tables(self, kept: Kept, hub: str, cut: Position, mark: Position) -> list[pa.Table] | None:
+        """The hub's events, read on up to `mark`; None where they are not kept, or `mark` lies before what was read."""
+        if kept.is_too_large or not at_or_before(kept.read_to, mark):
             return None
-        kept = self._kept.get(hub) or self._begun(hub, cut)
-        self._kept.move_to_end(hub)
-        self._read_on(mark)
-        if self.size() > self._bytes_at_most:
-            self._too_large.add(hub)
-            del self._kept[hub]
-        return list(kept.tables)
-
-    def _begun(self, hub: str, cut: Position) -> Kept:
-        """A hub that is asked for first, read as far as the others."""
-        kept = Kept()
-        for table in archive.tables(_of_hubs(event_log().read(cut, self._read_to), {hub})):
-            kept.add(table)
-        self._kept[hub] = kept
-        return kept
-
-    def _read_on(self, mark: Position) -> None:
-        """Read up to `mark`, and let go what exceeds the bound beside the hub asked for last."""
         try:
-            for table in archive.tables(_of_hubs(event_log().read(self._read_to, mark), self._kept)):
-                for hub in pc.unique(table["hub"]).to_pylist():
-                    if hub in self._kept:
-                        self._kept[hub].add(table.filter(pc.equal(table["hub"], hub)))
+            for table in _tables_of(hub, kept.read_to, mark):
+                kept.add(table)
                 self._let_go()
         except Exception:
-            self._cut = None  # some of the tables may be there already
+            kept.start_at(cut)  # some of the tables may be there already
             raise
-        self._let_go()
-        self._read_to = mark
+        kept.read_to = mark
+        tables = list(kept.tables)
+        if kept.size > self._bytes_at_most:
+            kept.is_too_large = True
+            kept.start_at(cut)
+        return tables
 
     def _let_go(self) -> None:
-        while len(self._kept) > 1 and self.size() > self._bytes_at_most:
-            self._kept.popitem(last=False)
+        """Let go the hubs asked for longest ago, all but one, while there is too much."""
+        with self._lock:
+            while len(self._kept) > 1 and self.size() > self._bytes_at_most:
+                self._kept.popitem(last=False)
 
 
-def _of_hubs(chunks: Iterable[Chunk], hubs: Container[str]) -> Iterator[Chunk]:
-    """Chunks with the events of some hubs alone."""
+def _tables_of(hub: str, after: Position, until: Position) -> Iterator[pa.Table]:
+    """A hub's events of a range of the log."""
+    return archive.tables(_of_hub(event_log().read(after, until), hub))
+
+
+def _of_hub(chunks: Iterable[Chunk], hub: str) -> Iterator[Chunk]:
+    """Chunks with the events of a hub alone."""
     for chunk in chunks:
-        yield replace(chunk, events=[event for event in chunk.events if event.hub in hubs])
+        yield replace(chunk, events=[event for event in chunk.events if event.hub == hub])
 
 
 _tail = Tail()

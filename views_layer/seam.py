@@ -38,10 +38,12 @@ from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
 from batch.view_store import RowsGone, view_store
+from events.birth import log_birth
 from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
 from speed import buffers, consumer, folding, recovery
+from views_layer.tries import Tries, is_due, tries_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     # Read after the buffers: the ledger is ahead of them by a publication at most, unless they are of an old dump.
     published = published_cut()
     epoch = published.epoch if published else 0
-    if state is None or state.published not in (epoch, epoch - 1):
+    if state is None or state.birth != log_birth() or state.published not in (epoch, epoch - 1):
         return _moment_of_rows(published, now)
     if state.published != epoch:
         published = Cut.objects.filter(epoch=state.published).first()
@@ -109,7 +111,15 @@ def verify(moment: Moment) -> None:
 
 
 def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
-    """The pipeline and the cells of a hub's buffers; no pipeline where Redis is away or empty, or an entry is damaged."""
+    """The pipeline and the cells of a hub's buffers; no pipeline where Redis is away or empty, or they are damaged."""
+    try:
+        return _read_buffers(hub, rollups)
+    except redis.RedisError as error:
+        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
+    return None, {}
+
+
+def _read_buffers(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
     try:
         found = buffers.snapshot(hub, [rollup.name for rollup in rollups])
         if found is None:
@@ -118,10 +128,9 @@ def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | N
             rollup.name: [decode(entry, rollup.keys, rollup.measures) for entry in found.entries[rollup.name]]
             for rollup in rollups
         }
-    except redis.RedisError as error:
-        logger.warning("Redis does not answer (%s); the answer ends at the last cut.", error)
     except DamagedCells:
-        logger.exception("A buffer of %s is damaged; the answer ends at the last cut.", hub)
+        logger.exception("A buffer of %s is damaged; the answer ends at the last cut until it is built again.", hub)
+        buffers.condemn()
     return None, {}
 
 
@@ -180,8 +189,7 @@ def _merged(rollup: str, entries: list[bytes]) -> bytes:
 def swap(log: EventLog, now: datetime) -> Cut:
     """Swap the buffers and record the cut; where a frozen buffer waits, its cut. Idempotent until that is published."""
     while True:
-        recovery.ensure(log)
-        swapped = buffers.swap()
+        swapped = buffers.swap(recovery.ensure(log).birth)
         if swapped is None:
             continue
         epoch, position = swapped
@@ -249,12 +257,13 @@ def reconcile(now: datetime) -> Run | None:
     """Do what is due: finish an epoch that waits; else swap and run where a full hour has passed since the last cut.
 
     A missed tick costs seconds and a doubled one nothing. The first run after 00:00 GMT is the daily one. A view store
-    that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again.
+    that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again. An epoch
+    whose runs fail one after the other waits longer and longer, see views_layer.tries.
     """
     log = event_log()
     waiting = _frozen(log)
     if waiting is not None:
-        return _run(waiting.epoch, kind_due(now), silent)
+        return _run(waiting.epoch, kind_due(now), silent) if is_due(tries_of(waiting.epoch, now), now) else None
     published = published_cut()
     if published and not view_store().is_sealed(published.epoch):
         return run_now(Run.REBUILD)
@@ -291,10 +300,11 @@ def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
 
     `settled`: the buffers agree with the ledger. Without Redis, which is not asked where `has_redis` is False, they do
     not, and answers end at the cut. `overdue`: the publication of a full hour is late by more than OVERDUE.
-    `mismatches`: those that nobody has acknowledged. `accounts`: of what was received in the last 24 hours.
+    `tries`: those of an epoch that waits, None where no run of it has failed. `mismatches`: those that nobody has
+    acknowledged. `accounts`: of what was received in the last 24 hours.
     """
     log = event_log()
-    head, published = log.head(), published_cut()
+    head, published, waiting = log.head(), published_cut(), waiting_cut()
     state = _settled(log) if has_redis else None
     cut = published.position if published else {}
     applied = state.mark if state else cut
@@ -321,6 +331,18 @@ def status(now: datetime, has_redis: bool = True) -> dict[str, Any]:
         },
         "settled": state is not None,
         "overdue": began_at < _full_hour(now - OVERDUE),
+        "tries": _told(tries_of(waiting.epoch, now)) if waiting else None,
+    }
+
+
+def _told(tries: Tries | None) -> dict[str, Any] | None:
+    if tries is None:
+        return None
+    return {
+        "epoch": tries.epoch,
+        "count": tries.count,
+        "error": tries.error,
+        "next_at": tries.next_at.isoformat(timespec="seconds"),
     }
 
 

@@ -1,23 +1,26 @@
 -- Replace all buffers by a recovered state, if the pipeline is still the one that was found wanting.
--- ARGV: prefix; published, active, mark, frozen, cut as found (all empty: none); the same anew; name and entry pairs.
+-- ARGV: prefix; published, active, mark, frozen, cut, birth as found (all empty: none); the same anew; name and entry
+-- pairs.
 local prefix = ARGV[1]
 local pipeline = prefix .. 'pipeline'
-local found = redis.call('HMGET', pipeline, 'published', 'active', 'mark', 'frozen', 'cut')
-for i = 1, 5 do
+local found = redis.call('HMGET', pipeline, 'published', 'active', 'mark', 'frozen', 'cut', 'birth')
+for i = 1, 6 do
   if (found[i] or '') ~= ARGV[i + 1] then return 0 end
 end
 -- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
-for _, epoch in ipairs({ARGV[3], ARGV[5], ARGV[8], ARGV[10]}) do
-  local names = prefix .. 'names:' .. epoch
-  for _, name in ipairs(redis.call('SMEMBERS', names)) do
+for _, epoch in ipairs({ARGV[3], ARGV[5], ARGV[9], ARGV[11]}) do
+  local lengths = prefix .. 'lengths:' .. epoch
+  for _, name in ipairs(redis.call('HKEYS', lengths)) do
     redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
   end
-  redis.call('DEL', names)
+  redis.call('DEL', lengths)
 end
-local frozen = ARGV[10]
-redis.call('HSET', pipeline, 'published', ARGV[7], 'active', ARGV[8], 'mark', ARGV[9], 'frozen', frozen, 'cut', ARGV[11])
-for i = 12, #ARGV, 2 do
+redis.call('HDEL', pipeline, 'damaged')
+local frozen = ARGV[11]
+redis.call('HSET', pipeline, 'published', ARGV[8], 'active', ARGV[9], 'mark', ARGV[10], 'frozen', frozen,
+  'cut', ARGV[12], 'birth', ARGV[13])
+for i = 14, #ARGV, 2 do
   redis.call('RPUSH', prefix .. 'buffer:' .. frozen .. ':' .. ARGV[i], ARGV[i + 1])
-  redis.call('SADD', prefix .. 'names:' .. frozen, ARGV[i])
+  redis.call('HSET', prefix .. 'lengths:' .. frozen, ARGV[i], 1)
 end
 return 1

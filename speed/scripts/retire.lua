@@ -5,9 +5,9 @@ if redis.call('HGET', pipeline, 'frozen') ~= epoch or redis.call('HGET', pipelin
   return redis.call('HGET', pipeline, 'published') == epoch and 1 or 0
 end
 -- Deleting comes first: a script that begins with writing more is refused where Redis' memory is full.
-for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'names:' .. epoch)) do
+for _, name in ipairs(redis.call('HKEYS', prefix .. 'lengths:' .. epoch)) do
   redis.call('UNLINK', prefix .. 'buffer:' .. epoch .. ':' .. name)
 end
-redis.call('DEL', prefix .. 'names:' .. epoch)
+redis.call('DEL', prefix .. 'lengths:' .. epoch)
 redis.call('HSET', pipeline, 'published', epoch, 'frozen', '', 'cut', '')
 return 1

@@ -1,18 +1,21 @@
--- The pipeline, and the entries of a hub's rollups in all epochs after the published one. ARGV: prefix, hub, rollups.
+-- The pipeline, the entries of a hub's rollups in all epochs after the published one, and the names of those lists that
+-- are not as long as they must be. ARGV: prefix, hub, rollups.
 local prefix, hub = ARGV[1], ARGV[2]
 local state = redis.call('HGETALL', prefix .. 'pipeline')
 local active = redis.call('HGET', prefix .. 'pipeline', 'active')
 local frozen = redis.call('HGET', prefix .. 'pipeline', 'frozen')
-local lists = {}
+local lists, wrong = {}, {}
 for i = 3, #ARGV do
-  local entries = {}
+  local entries, name = {}, hub .. ':' .. ARGV[i]
   for _, epoch in ipairs({frozen, active}) do
     if epoch and epoch ~= '' then
-      for _, entry in ipairs(redis.call('LRANGE', prefix .. 'buffer:' .. epoch .. ':' .. hub .. ':' .. ARGV[i], 0, -1)) do
-        entries[#entries + 1] = entry
+      local list = redis.call('LRANGE', prefix .. 'buffer:' .. epoch .. ':' .. name, 0, -1)
+      if tonumber(redis.call('HGET', prefix .. 'lengths:' .. epoch, name) or 0) ~= #list then
+        wrong[#wrong + 1] = epoch .. ':' .. name
       end
+      for _, entry in ipairs(list) do entries[#entries + 1] = entry end
     end
   end
   lists[#lists + 1] = entries
 end
-return {state, lists}
+return {state, lists, wrong}

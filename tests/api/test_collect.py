@@ -438,6 +438,33 @@ def test_a_hub_that_floods_the_queue_leaves_a_place_for_the_others(hub, monkeypa
     assert statuses == {"a": 202, "b": 202, "c": 503, "d": 202}
 
 
+def test_a_request_of_several_hubs_takes_the_place_of_each_for_its_events(hub, monkeypatch):
+    monkeypatch.setattr("events.committer.MAX_WAITING_EVENTS", 5)
+    Hub.objects.create(slug="other")
+    intake = SlowIntake()
+    collector = Collector(None, lambda: intake)
+    statuses = {}
+
+    def send(name, *slugs):
+        body = {"events": [event(hub=slug) for slug in slugs]}
+        statuses[name] = request(collector, json.dumps(body).encode())[0]
+
+    waiting = [threading.Thread(target=send, args=args) for args in (("a", "other", "acme", "acme"), ("c", "other"))]
+    waiting[0].start()
+    intake.entered.wait(10)
+    refused = threading.Thread(target=send, args=("b", "acme"))
+    refused.start()
+    refused.join(5)
+    waiting[1].start()
+    while not collector._committer._queue:
+        pass
+    intake.go.set()
+    for thread in (*waiting, refused):
+        thread.join()
+    free, used = collector._committer._room._free, collector._committer._room._used
+    assert (statuses, free[1], used) == ({"a": 202, "b": 503, "c": 202}, 5, {})
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from django.db import OperationalError, connections
+from django.test.utils import CaptureQueriesContext
 
 from aggregations.event import Event
 from events.log import (
@@ -372,6 +373,16 @@ class TestOrmEventLog(EventLogContract):
     def counted(self) -> list[tuple]:
         rows = RejectedCount.objects.order_by("hub", "code", "day")
         return [(row.hub, row.code, row.day.isoformat(), row.count, row.public) for row in rows]
+
+    def test_accounts_are_read_from_an_index_and_no_payload(self, log):
+        with CaptureQueriesContext(connections["log"]) as said:
+            log.accounts(0, 1)
+        with connections["log"].cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {said[0]['sql']}")
+            steps = [step for *_, step in cursor.fetchall() if "events_chunk" in step]
+        assert [step.partition(" (")[0] for step in steps] == [
+            "SEARCH events_chunk USING COVERING INDEX chunk_sizes_by_time"
+        ]
 
     def test_it_is_busy_while_another_process_writes(self, log):
         other = connections["log"].copy()

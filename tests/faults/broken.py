@@ -10,11 +10,11 @@ def ignore_the_mark() -> None:
     """Entries are appended whoever else has appended them: a replayed chunk counts again."""
     from speed import buffers
 
-    def blind(epoch: int, mark: Position, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
+    def blind(state: buffers.Pipeline, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
         client, prefix = buffers.client(), buffers.PREFIX
         for hub, rollup, data in entries:
-            client.rpush(f"{prefix}buffer:{epoch}:{hub}:{rollup}", data)
-            client.sadd(f"{prefix}names:{epoch}", f"{hub}:{rollup}")
+            client.rpush(f"{prefix}buffer:{state.active}:{hub}:{rollup}", data)
+            client.hincrby(f"{prefix}lengths:{state.active}", f"{hub}:{rollup}", 1)
         client.hset(f"{prefix}pipeline", "mark", buffers.position_text(next_mark))
         return []
 
@@ -31,6 +31,7 @@ def drop_before_publish() -> None:
     def dropping(log: EventLog, epoch: int, after: Position, until: Position) -> list:
         for key in buffers.client().keys(f"{buffers.PREFIX}buffer:{epoch}:*"):
             buffers.client().delete(key)
+        buffers.client().delete(f"{buffers.PREFIX}lengths:{epoch}")
         return add_range(log, epoch, after, until)
 
     replace(add_range, dropping)

@@ -14,10 +14,11 @@ from django_celery_beat.models import PeriodicTask
 
 from aggregations.event import Event
 from batch.models import Audit, Mismatch, Run
+from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import Account, Rejection, event_log
 from events.models import RejectedEvent, Removal
-from speed import buffers, consumer
+from speed import buffers, consumer, recovery
 from statsproject import alarms, pulse
 from statsproject.alarms import Alarm
 from statsproject.celery import store_schedule
@@ -76,6 +77,24 @@ def test_an_hour_that_is_not_published_raises_publication(now: datetime) -> None
     assert standing(now) == [Alarm("publication", "critical", said)]
 
 
+def test_a_run_that_fails_is_told_with_its_next_try(now: datetime) -> None:
+    record_cut(2, {"main": 1}, now)
+    recovery.ensure(event_log())
+    failed_at = now - timedelta(seconds=10)
+    for _ in range(3):
+        Run.objects.create(
+            epoch=2, kind=Run.HOURLY, claimed_at=now, alive_at=now, failed_at=failed_at, error="OSError: no"
+        )
+    facts = alarms.Facts(now)
+    (publication,) = [check for check in alarms.CHECKS if check.name == "publication"]
+    at = (failed_at + timedelta(minutes=1)).isoformat(timespec="seconds")
+    assert (standing(now), publication.fine(facts)) == (
+        [],
+        f"Epoch 1 is published, in time. The run of epoch 2 has failed 3 times (OSError: no); it is tried again at {at} at"
+        " the latest, and at once by run_batch.",
+    )
+
+
 def test_a_difference_raises_audit_until_it_is_acknowledged(now: datetime) -> None:
     audit = Audit.objects.get(epoch=1)
     Mismatch.objects.create(audit=audit, hub="acme", rollup="hub", stored_state=b"a", batch_state=b"b")
@@ -112,7 +131,7 @@ def test_without_redis_there_is_one_alarm_and_no_other(now: datetime, settings, 
 
 
 def test_buffers_that_disagree_with_the_cuts_raise_redis(now: datetime) -> None:
-    ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
+    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, log_birth())
     buffers.install(ahead, [], buffers.pipeline())
     said = "Redis answers, but its buffers do not agree with the recorded cuts; the consumer has not mended them."
     assert standing(now) == [Alarm("redis", "critical", said)]
@@ -189,6 +208,7 @@ def test_the_status_in_json(now: datetime, capsys) -> None:
         "accounts": {"received": 3, "accepted": 3, "duplicates": 0, "rejected": 0, "balanced": True},
         "settled": True,
         "overdue": False,
+        "tries": None,
         "alarms": {},
         "healthy": True,
     }

@@ -12,11 +12,12 @@ from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connections
 
 from statsproject import alarms, alerts
 from statsproject.alarms import Alarm
 from statsproject.environment import env_mail, env_web_address
-from statsproject.models import Alert
+from statsproject.models import Alert, Teller
 from statsproject.tasks import watch_alarms
 from tests.waiting import until
 
@@ -33,11 +34,15 @@ class Hook:
 
     def __init__(self) -> None:
         self.status, self.taken = 200, []
+        self.entered, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                hook.entered.set()
+                hook.may_answer.wait(10)
                 if hook.status == 200:
                     hook.taken.append(body)
                 self.send_response(hook.status)
@@ -84,6 +89,37 @@ def test_an_alarm_is_told_once_when_raised_and_once_when_cleared(hook: Hook) -> 
     at(2)
     at(3)
     assert (posted(hook), mailed()) == ([("lag", "raised"), ("lag", "cleared")], ["lag raised", "lag cleared"])
+
+
+def test_of_two_workers_one_tells(hook: Hook, settings) -> None:
+    settings.ALERT_EMAILS = []
+    alerts.record({"lag": LAG}, NOW)
+    hook.may_answer.clear()
+
+    def work() -> None:
+        alerts.tell(NOW + MINUTE)
+        connections.close_all()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    workers[0].start()
+    hook.entered.wait(10)
+    workers[1].start()
+    workers[1].join(1)
+    hook.may_answer.set()
+    for worker in workers:
+        worker.join()
+    at(2, LAG)
+    assert posted(hook) == [("lag", "raised")]
+
+
+@pytest.mark.parametrize("free_at", [NOW + timedelta(minutes=3), NOW + timedelta(hours=2)])
+def test_a_teller_that_died_is_waited_for_no_longer_than_its_lease(hook: Hook, free_at: datetime) -> None:
+    Teller.objects.create(pk=1, free_at=free_at)
+    at(0, LAG)
+    first = len(posted(hook))
+    at(4, LAG)
+    at(5, LAG)
+    assert (first, posted(hook)) == (int(free_at - NOW > alerts.TELLER_LEASE), [("lag", "raised")])
 
 
 def test_what_is_told(hook: Hook) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_a_restored_backup_holds_the_same(own: Path, tmp_path: Path, settings, n
     assert {path.name for path in other.iterdir()} == {"affluence.sqlite3", "log.sqlite3", "secrets"}
 
 
+def birth(data_dir: Path) -> str:
+    """The birth of a DATA_DIR's log, as a process of its own asks for it."""
+    command = "from events.birth import log_birth; print(log_birth())"
+    code, said, errors = manage(data_dir, "shell", "--no-imports", "-c", command)
+    assert code == 0, errors
+    return said
+
+
+def test_a_restored_log_is_born_anew_and_keeps_its_birth(own: Path, tmp_path: Path, settings) -> None:
+    births = [birth(own)]
+    make(tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "data", settings)
+    births += [birth(tmp_path / "data") for _ in range(2)]
+    assert (births[0] != births[1], births[1] == births[2], birth(own) == births[0]) == (True, True, True)
+
+
 def test_the_manifest_says_what_is_in_it(own: Path, tmp_path: Path) -> None:
     manifest = make(tmp_path / "backup")
     assert json.loads((tmp_path / "backup" / "manifest.json").read_text()) == manifest
@@ -171,6 +188,22 @@ def without_manifest(kept: Path) -> None:
     (kept / "manifest.json").unlink()
 
 
+def saying(**fields: object) -> Callable[[Path], None]:
+    """Spoils a backup: its manifest says this instead; None: nothing."""
+
+    def spoil(kept: Path) -> None:
+        manifest = json.loads((kept / "manifest.json").read_text()) | fields
+        manifest = {name: value for name, value in manifest.items() if value is not None}
+        (kept / "manifest.json").write_text(json.dumps(manifest))
+
+    return spoil
+
+
+def written(text: str) -> Callable[[Path], None]:
+    """Spoils a backup: its manifest is this text."""
+    return lambda kept: (kept / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape")) and None
+
+
 def newer(kept: Path) -> None:
     values = "('events', '9999_x', '2030-01-01')"
     execute(kept / "affluence.sqlite3", f"INSERT INTO django_migrations (app, name, applied) VALUES {values}")
@@ -185,6 +218,18 @@ def newer(kept: Path) -> None:
         (damaged, "log.sqlite3 of the backup is damaged or missing"),
         (without_log, "log.sqlite3 of the backup is damaged or missing"),
         (without_manifest, "is no whole backup"),
+        (written("no json"), r"is no whole backup \(Expecting value: .*\); restore another one"),
+        (written("\udcff"), "is no whole backup"),
+        (written("[]"), "is no whole backup .manifest.json is no JSON object"),
+        (saying(files=None), "is no whole backup .manifest.json says no files"),
+        (saying(visitor_key=None), "is no whole backup .manifest.json says no visitor_key"),
+        (saying(made_at=None), "is no whole backup .manifest.json says no made_at"),
+        (saying(log=["main"]), "is no whole backup .manifest.json says no log"),
+        (saying(files={}), "is no whole backup .manifest.json does not name affluence.sqlite3"),
+        (
+            saying(files=dict.fromkeys(("affluence.sqlite3", "log.sqlite3", "../x"))),
+            "is no whole backup .manifest.json names '../x', which is no file of a backup",
+        ),
         (newer, "it has the migration events.9999_x, which this one lacks"),
     ],
 )

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,9 +40,13 @@ def append(count: int) -> None:
     log.append([Event("acme", "e", "view", at, at, 1, 1, 1)] * count, at)
 
 
+def ask(**environ: str) -> HttpResponse:
+    return Client().get("/metrics", **{"HTTP_AUTHORIZATION": f"Bearer {settings.METRICS_TOKEN}"} | environ)
+
+
 def figures() -> dict[str, float]:
     """The samples of /metrics, by name and labels as Prometheus writes them."""
-    answer = Client().get("/metrics")
+    answer = ask()
     assert answer.status_code == 200
     return {
         sample.name + (str(sample.labels).replace("'", "") if sample.labels else ""): sample.value
@@ -108,30 +114,50 @@ def test_a_section_that_cannot_be_read_is_left_out_and_named(monkeypatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("token", "environ", "status"),
+    ("environ", "status"),
     [
-        ("", {}, 200),
-        ("", {"REMOTE_ADDR": "::1"}, 200),
-        ("", {"REMOTE_ADDR": ELSEWHERE}, 404),
-        ("", {"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 404),
-        ("", {"REMOTE_ADDR": ELSEWHERE, "HTTP_AUTHORIZATION": "Bearer "}, 404),
-        ("t0ken", {"REMOTE_ADDR": ELSEWHERE}, 401),
-        ("t0ken", {"REMOTE_ADDR": ELSEWHERE, "HTTP_AUTHORIZATION": "Bearer other"}, 401),
-        ("t0ken", {"REMOTE_ADDR": ELSEWHERE, "HTTP_AUTHORIZATION": "Bearer t0ken"}, 200),
-        ("t0ken", {"HTTP_X_FORWARDED_FOR": ELSEWHERE, "HTTP_AUTHORIZATION": "Bearer t0ken"}, 200),
-        ("t0ken", {}, 200),
+        ({}, 401),
+        ({"REMOTE_ADDR": "::1"}, 401),
+        ({"REMOTE_ADDR": ELSEWHERE}, 401),
+        ({"HTTP_X_FORWARDED_FOR": "127.0.0.1"}, 401),
+        ({"HTTP_AUTHORIZATION": "Bearer "}, 401),
+        ({"HTTP_AUTHORIZATION": "Bearer other"}, 401),
+        ({"HTTP_AUTHORIZATION": "Basic t0ken"}, 401),
+        ({"HTTP_AUTHORIZATION": "Bearer t0ken"}, 200),
+        ({"REMOTE_ADDR": ELSEWHERE, "HTTP_AUTHORIZATION": "bearer t0ken"}, 200),
+        ({"HTTP_HOST": "127.0.0.1:8000"}, 200),
+        ({"HTTP_HOST": "localhost"}, 200),
+        ({"HTTP_HOST": "localhost", "REMOTE_ADDR": ELSEWHERE}, 401),
+        ({"HTTP_HOST": "localhost", "HTTP_X_FORWARDED_FOR": ELSEWHERE}, 401),
+        ({"HTTP_HOST": "localhost", "HTTP_VIA": "1.1 proxy"}, 401),
+        ({"HTTP_X_FORWARDED_FOR": ELSEWHERE, "HTTP_AUTHORIZATION": "Bearer t0ken"}, 200),
     ],
 )
-def test_it_is_for_this_machine_or_for_the_token(settings, token: str, environ: dict, status: int) -> None:
-    settings.METRICS_TOKEN = token
+def test_it_is_for_the_token_and_for_this_machine(settings, environ: dict, status: int) -> None:
+    settings.METRICS_TOKEN = "t0ken"
     assert Client().get("/metrics", **environ).status_code == status
 
 
+@pytest.mark.parametrize("behind", [{"HTTPS": True}, {"TRUSTED_PROXIES": 1}])
+def test_behind_a_proxy_nobody_comes_from_this_machine(settings, behind: dict) -> None:
+    (name,) = behind
+    setattr(settings, name, behind[name])
+    assert Client().get("/metrics", HTTP_HOST="localhost").status_code == 401
+
+
+def test_the_token_is_a_secret_of_the_data_directory(settings) -> None:
+    kept = settings.DATA_DIR / "secrets" / "metrics_token"
+    assert (kept.read_text(), kept.stat().st_mode & 0o777, len(settings.METRICS_TOKEN)) == (
+        settings.METRICS_TOKEN,
+        0o600,
+        64,
+    )
+
+
 @pytest.mark.parametrize("scope", [ApiKey.READ, ApiKey.INGEST])
-def test_no_key_of_a_hub_opens_it(settings, scope: str) -> None:
-    settings.METRICS_TOKEN = "t0ken"
+def test_no_key_of_a_hub_opens_it(scope: str) -> None:
     key = ApiKey.issue(Hub.objects.get(), scope)
-    answer = Client().get("/metrics", REMOTE_ADDR=ELSEWHERE, HTTP_AUTHORIZATION=f"Bearer {key}")
+    answer = ask(HTTP_AUTHORIZATION=f"Bearer {key}")
     assert answer.status_code == 401
 
 
@@ -163,9 +189,9 @@ def test_the_pattern_of_the_path_is_told() -> None:
 def test_the_docs_list_every_figure() -> None:
     append(1)
     seam.run_now(Run.HOURLY)
-    Client().get("/metrics")
+    ask()
     with event_log().writer() as writer:
         writer.reject([Rejection("acme", "invalid_page", "", b"{}", 1)])
-    families = text_string_to_metric_families(Client().get("/metrics").content.decode())
+    families = text_string_to_metric_families(ask().content.decode())
     names = {family.name for family in families if family.name.startswith("affluence_")}
     assert {name for name in names if f"`{name}" not in DOCS} == set()

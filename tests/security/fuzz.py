@@ -27,8 +27,7 @@ import django
 import msgspec
 from django.core.management import call_command
 
-from events.normaliser import REPLAYED_VISITOR
-from events.sent import TrustedSent, decoded_value
+from events.sent import REPLAYED_VISITOR, TrustedSent, decoded_value
 from tests.security.wire import bearer, post
 
 WORDS = [*(field.name for field in msgspec.structs.fields(TrustedSent)), REPLAYED_VISITOR]

@@ -71,8 +71,8 @@ def led(table: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, ...]]:
 
 ROUTES = {
     "healthz": all_hubs(others=503),
-    # To the machine itself, as these callers are; tests/operation has the others.
-    "metrics": all_hubs(others=200),
+    # To METRICS_TOKEN alone, which none of these has.
+    "metrics": all_hubs(others=401),
     "tracker.js": all_hubs(others=200),
     "tracker.d.ts": all_hubs(others=200),
     **{

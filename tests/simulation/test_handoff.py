@@ -75,6 +75,7 @@ def drop_the_frozen_buffer_first(patch: pytest.MonkeyPatch) -> None:
     def dropping(log: EventLog, epoch: int, after: Position, until: Position) -> list:
         for key in buffers.client().keys(f"{buffers.PREFIX}buffer:{epoch}:*"):
             buffers.client().delete(key)
+        buffers.client().delete(f"{buffers.PREFIX}lengths:{epoch}")
         return add_range(log, epoch, after, until)
 
     patch.setattr(archive, "add_range", dropping)
@@ -95,10 +96,10 @@ def overwrite_rows_in_place(patch: pytest.MonkeyPatch) -> None:
 def apply_without_looking_at_the_mark(patch: pytest.MonkeyPatch) -> None:
     """Entries are appended whoever else has appended them."""
 
-    def blind(epoch: int, mark: Position, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
+    def blind(state: buffers.Pipeline, next_mark: Position, entries: Iterable[buffers.Entry]) -> list:
         for hub, rollup, data in entries:
-            buffers.client().rpush(f"{buffers.PREFIX}buffer:{epoch}:{hub}:{rollup}", data)
-            buffers.client().sadd(f"{buffers.PREFIX}names:{epoch}", f"{hub}:{rollup}")
+            buffers.client().rpush(f"{buffers.PREFIX}buffer:{state.active}:{hub}:{rollup}", data)
+            buffers.client().hincrby(f"{buffers.PREFIX}lengths:{state.active}", f"{hub}:{rollup}", 1)
         buffers.client().hset(f"{buffers.PREFIX}pipeline", "mark", buffers.position_text(next_mark))
         return []
 

@@ -1,9 +1,11 @@
 """What is due, what a run leaves behind, and what mends itself: the seam, with a frozen `now`."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -21,13 +23,14 @@ from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.run import StoreEmptied, _Work
 from batch.view_store import RowsGone, view_store
+from events.birth import log_birth
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
-from events.models import ApiKey, Cut, Hub
+from events.models import ApiKey, Chunk, Cut, Hub, LogBirth
 from speed import buffers, consumer
 from tests import caches, log
 from tests.simulation.world import ROLLUPS, empty
-from views_layer import ask, raw, seam
+from views_layer import ask, raw, seam, tries
 from views_layer.models import Seal, ViewRow
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -120,7 +123,7 @@ def test_a_daily_run_that_began_before_midnight_is_not_that_of_the_next_day(at, 
 def test_a_swap_that_nobody_ran_is_finished_and_is_daily_if_that_is_due(at) -> None:
     append()
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     seam.reconcile(at(NOW))
     assert runs() == [(1, "daily")]
     assert answered() == (1, 1, "views+buffers")
@@ -177,9 +180,7 @@ def test_a_corrupted_buffer_loses_against_batch_and_is_told(damage: bytes | None
     seam.swap(event_log(), timezone.now())
     key = f"{buffers.PREFIX}buffer:1:{HUB}:hub"
     buffers.client().lset(key, 0, damage) if damage else buffers.client().rpush(key, buffers.client().lindex(key, 0))
-    before = answered()
     seam.run_now(Run.HOURLY)
-    assert before == ((0, 0, "views") if damage else (2, 1, "views+buffers"))
     assert answered() == (1, 1, "views+buffers")
     mismatch = Mismatch.objects.get()
     assert (mismatch.audit.epoch, mismatch.kind, mismatch.rollup, Audit.objects.get(epoch=1).mismatch_count) == (
@@ -192,6 +193,111 @@ def test_a_corrupted_buffer_loses_against_batch_and_is_told(damage: bytes | None
         call_command("pipeline_status", "--json")
     status = json.loads(capsys.readouterr().out)
     assert (status["mismatches"], status["lag_events"]) == (1, 0)
+
+
+def spoilt(key: str) -> None:
+    buffers.client().lset(key, 0, b"damaged")
+
+
+def doubled(key: str) -> None:
+    buffers.client().rpush(key, buffers.client().lindex(key, 0))
+
+
+def shortened(key: str) -> None:
+    buffers.client().lpop(key)
+
+
+def evicted(key: str) -> None:
+    buffers.client().delete(key)
+
+
+@pytest.fixture
+def failing(monkeypatch, at):
+    """Runs fail; told are the seconds after NOW of each try, of ticks every 30 seconds for half an hour."""
+    add_range, tried = archive.add_range, []
+    monkeypatch.setattr(tries, "STARTED_AT", NOW - timedelta(days=1))
+
+    def tick(seconds: int, error: Exception) -> None:
+        def fail(*_: object) -> None:
+            tried.append(seconds)
+            raise error
+
+        monkeypatch.setattr(archive, "add_range", fail)
+        with suppress(OSError):
+            seam.reconcile(at(NOW + timedelta(seconds=seconds)))
+        monkeypatch.setattr(archive, "add_range", add_range)
+
+    append(1)
+    consumer.apply_new()
+    tick.tried = tried
+    return tick
+
+
+def test_a_run_that_keeps_failing_is_tried_less_and_less_often(failing) -> None:
+    for seconds in range(0, 1_800, 30):
+        failing(seconds, OSError("no"))
+    told = seam.status(NOW + timedelta(seconds=1_800))["tries"]
+    assert (failing.tried, told) == (
+        [0, 30, 60, 120, 240, 480, 960, 1_560],
+        {"epoch": 1, "count": 8, "error": "OSError: no", "next_at": "2026-03-05T11:06:00+00:00"},
+    )
+
+
+def test_a_run_that_failed_often_is_tried_at_once_where_the_cause_may_be_gone(failing, monkeypatch, at) -> None:
+    for seconds in range(0, 1_000, 30):
+        failing(seconds, OSError("no"))
+    before = published_cut()
+    monkeypatch.setattr(tries, "STARTED_AT", NOW + timedelta(seconds=1_000))
+    run = seam.reconcile(at(NOW + timedelta(seconds=1_020)))
+    assert (before, run.epoch, seam.status(NOW)["tries"]) == (None, 1, None)
+
+
+@pytest.mark.parametrize(("free", "due"), [(255, [0, 30, 60]), (257, [0, 30, 60, 90])])
+def test_a_disk_that_has_room_again_is_waited_for_no_longer(failing, monkeypatch, free: int, due: list[int]) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free * 1024**2))
+    for seconds in (0, 30, 60, 90):
+        failing(seconds, OSError(28, "No space left on device"))
+    assert failing.tried == due
+
+
+def test_a_failure_of_a_clock_that_was_ahead_is_not_waited_for(failing) -> None:
+    for seconds in (7_200, 7_230, 7_260, 60):
+        failing(seconds, OSError("no"))
+    assert failing.tried == [7_200, 7_230, 7_260, 60]
+
+
+def test_who_asks_for_a_run_waits_for_nothing(failing, at) -> None:
+    for seconds in range(0, 100, 30):
+        failing(seconds, OSError("no"))
+    assert seam.run_now(Run.HOURLY).epoch == 2
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+@pytest.mark.parametrize("damage", [spoilt, doubled, shortened, evicted])
+def test_a_damaged_buffer_is_told_and_mended_once_it_is_asked_for(damage, is_frozen: bool) -> None:
+    append(1)
+    consumer.apply_new()
+    append(2)
+    consumer.apply_new()
+    if is_frozen:
+        seam.swap(event_log(), timezone.now())
+    damage(f"{buffers.PREFIX}buffer:1:{HUB}:hub")
+    found = [(*answered(), seam.status(timezone.now())["settled"])]
+    consumer.apply_new()
+    found.append((*answered(), seam.status(timezone.now())["settled"]))
+    assert found == [(0, 0, "views", False), (2, 2, "views+buffers", True)]
+
+
+def test_a_damaged_buffer_takes_nothing_from_other_hubs_until_it_is_mended() -> None:
+    Hub.objects.create(slug="other")
+    append(1)
+    log.append([Event("other", "e", "view", EVENT_AT, EVENT_AT, 1, 1, 1)])
+    consumer.apply_new()
+    spoilt(f"{buffers.PREFIX}buffer:1:{HUB}:hub")
+    answered()
+    parameters = QueryDict("metrics=events&from=2026-03-01&to=2026-03-05")
+    found = ask.answer(Hub.objects.get(slug="other"), parameters, timezone.now())
+    assert (found["totals"], found["meta"]["exact"]) == ({"events": 1}, True)
 
 
 def alter(rollup: str, payload: bytes, grain: str = "hour") -> bytes:
@@ -388,12 +494,12 @@ def test_a_swap_on_a_redis_that_was_put_back_behind_the_ledger_counts_nothing_tw
     seam.run_now(Run.HOURLY)
     swap = buffers.swap
 
-    def put_back():
+    def put_back(birth):
         monkeypatch.setattr(buffers, "swap", swap)
         buffers.client().flushall()
         for key, value in old.items():
             buffers.client().restore(key, 0, value)
-        return swap()
+        return swap(birth)
 
     monkeypatch.setattr(buffers, "swap", put_back)
     assert seam.swap(event_log(), timezone.now()).epoch == 2
@@ -519,10 +625,21 @@ def test_a_first_publication_that_never_comes_is_overdue() -> None:
 def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     append(2)
     seam.run_now(Run.HOURLY)
-    ahead = buffers.Pipeline(published=1, active=2, mark={"main": 9}, frozen=None, cut=None)
+    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, log_birth())
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
     assert (status["settled"], status["applied"]) == (False, {"main": 1})
+
+
+def test_the_buffers_of_a_log_that_was_replaced_are_in_no_answer() -> None:
+    append(1, count=5)
+    consumer.apply_new()
+    LogBirth.objects.all().delete()
+    Chunk.objects.all().delete()
+    append(1)
+    before = answered()
+    consumer.apply_new()
+    assert (before[0], answered()) == (0, (1, 1, "views+buffers"))
 
 
 def test_an_event_that_nobody_accounted_for_is_told() -> None:

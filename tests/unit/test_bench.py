@@ -23,7 +23,7 @@ def test_a_smoke_test_prints_one_json_object_of_figures_and_meets_nothing() -> N
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert list(figures) == [
-        "durable_commits", "applied", "hourly_run", "distinct_365_days_first", "distinct_365_days_again"
+        "durable_commits", "applied", "hourly_run", "audit", "distinct_365_days_first", "distinct_365_days_again"
     ]  # fmt: skip
     assert all(set(entry) == ENTRY for entry in figures.values())
     assert all(entry["value"] > 0 and entry["limit"] > 0 and entry["met"] is None for entry in figures.values())

@@ -1,9 +1,12 @@
 """The log's tail in memory: each hub's own events, of the hubs that are asked for, within a bound."""
 
+import threading
+
 import pytest
+from django.db import connections
 
 from aggregations.event import Event
-from events.log import event_log
+from events.log import LogCorrupt, event_log
 from events.logs.orm import OrmEventLog
 from views_layer.raw import Tail
 
@@ -51,7 +54,7 @@ def test_a_question_of_a_hub_holds_no_event_of_another():
     assert tail.size() < 10_000
 
 
-def test_it_reads_on_once_for_all_hubs_that_were_asked_for(chunks_read):
+def test_it_reads_on_for_each_hub_from_where_it_was(chunks_read):
     tail = Tail()
     first = append(a=1, b=1)
     found = [seen(tail, "a", {}, first), seen(tail, "b", {}, first)]
@@ -59,8 +62,50 @@ def test_it_reads_on_once_for_all_hubs_that_were_asked_for(chunks_read):
     found += [seen(tail, "a", {}, second), seen(tail, "b", {}, second), seen(tail, "c", {}, second)]
     assert (found, chunks_read) == (
         [["a-0"], ["b-0"], ["a-0", "a-0", "a-1"], ["b-0", "b-0"], []],
-        [1, 1, 2, 1, 2],
+        [1, 1, 2, 2, 1, 2],
     )
+
+
+def test_the_slow_question_of_a_hub_stops_no_other_hub(monkeypatch):
+    tail, mark, found = Tail(), append(slow=1, quick=1), []
+    reading, may_read, read = threading.Event(), threading.Event(), OrmEventLog.read
+
+    def slowly(self, after, until=None):
+        if not reading.is_set():
+            reading.set()
+            may_read.wait(20)
+        yield from read(self, after, until)
+
+    def ask(hub: str) -> None:
+        found.extend(seen(tail, hub, {}, mark))
+        connections.close_all()
+
+    monkeypatch.setattr(OrmEventLog, "read", slowly)
+    slow, quick = (threading.Thread(target=ask, args=(hub,)) for hub in ("slow", "quick"))
+    slow.start()
+    reading.wait(20)
+    quick.start()
+    quick.join(5)
+    before = list(found)
+    may_read.set()
+    for thread in (slow, quick):
+        thread.join()
+    assert (before, found) == (["quick-0"], ["quick-0", "slow-0"])
+
+
+def test_what_could_not_be_read_to_its_end_is_read_again_from_the_cut(monkeypatch):
+    tail, mark, read = Tail(), append(a=25_000), OrmEventLog.read
+    append(a=1)
+
+    def broken(self, after, until=None):
+        yield from read(self, after, mark)
+        raise LogCorrupt("damaged")
+
+    monkeypatch.setattr(OrmEventLog, "read", broken)
+    with pytest.raises(LogCorrupt):
+        seen(tail, "a", {}, event_log().head())
+    monkeypatch.undo()
+    assert len(seen(tail, "a", {}, event_log().head())) == 25_001
 
 
 def test_a_mark_before_what_was_read_is_answered_as_of_that_mark():

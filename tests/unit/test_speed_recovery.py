@@ -6,9 +6,10 @@ from django.utils import timezone
 from aggregations.cells import decode
 from aggregations.event import Event
 from aggregations.rollups import ROLLUPS
+from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import LogGap, event_log
-from events.models import Chunk, Cut
+from events.models import Chunk, Cut, LogBirth
 from speed import buffers, consumer, folding, recovery
 from tests.simulation.world import empty
 
@@ -57,7 +58,7 @@ def events_in(epoch: int) -> int:
 def state(published: int, mark: int, frozen: int | None = None, cut: int | None = None) -> buffers.Pipeline:
     active = published + (1 if frozen is None else 2)
     at = {"main": mark} if mark else {}
-    return buffers.Pipeline(published, active, at, frozen, None if cut is None else {"main": cut})
+    return buffers.Pipeline(published, active, at, frozen, None if cut is None else {"main": cut}, log_birth())
 
 
 def test_a_new_redis_begins_before_the_first_chunk() -> None:
@@ -81,7 +82,7 @@ def test_a_dump_from_before_the_swap_is_replaced() -> None:
     old = dump()
     append()
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     record(1, 3)
     put_back(old)
     assert recovery.ensure(event_log()) == state(0, 3, frozen=1, cut=3)
@@ -91,14 +92,14 @@ def test_a_dump_from_before_the_swap_is_replaced() -> None:
 def test_a_dump_from_after_the_swap_is_replaced_once_the_epoch_is_published() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     record(1, 2)
     old = dump()
     append()
     consumer.apply_new()
     mark_published(1, timezone.now())
     buffers.retire(1, {"main": 2})
-    buffers.swap()
+    buffers.swap(log_birth())
     record(2, 3, published=True)
     put_back(old)
     assert recovery.ensure(event_log()) == state(2, 3)
@@ -117,17 +118,17 @@ def test_an_old_dump_of_the_same_epoch_catches_up() -> None:
 def test_a_crash_between_swap_and_record_changes_nothing() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     append()
     consumer.apply_new()
     assert recovery.ensure(event_log()) == state(0, 3, frozen=1, cut=2)
-    assert buffers.swap() == (1, {"main": 2})
+    assert buffers.swap(log_birth()) == (1, {"main": 2})
 
 
 def test_a_crash_between_publication_and_retirement_is_made_good() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     record(1, 2, published=True)
     assert recovery.ensure(event_log()) == state(1, 2)
     assert buffers.entries_of(1, [(HUB, "hub")]) == [[]]
@@ -136,7 +137,7 @@ def test_a_crash_between_publication_and_retirement_is_made_good() -> None:
 def test_a_frozen_buffer_that_ends_elsewhere_than_the_recorded_cut_is_not_retired() -> None:
     append(3)
     consumer.apply_new(until={"main": 2})
-    buffers.swap()
+    buffers.swap(log_birth())
     record(1, 3, published=True)
     assert buffers.retire(1, {"main": 3}) is False
     assert recovery.ensure(event_log()) == state(1, 3)
@@ -146,7 +147,7 @@ def test_a_frozen_buffer_that_ends_elsewhere_than_the_recorded_cut_is_not_retire
 def test_a_publication_while_it_looks_does_not_empty_the_active_buffer(monkeypatch) -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap()
+    buffers.swap(log_birth())
     record(1, 2)
     append()
     consumer.apply_new()
@@ -170,13 +171,41 @@ def test_a_swap_while_it_looks_is_not_undone(monkeypatch) -> None:
 
     def swapped_meanwhile():
         monkeypatch.setattr(recovery, "waiting_cut", waiting_cut)
-        buffers.swap()
+        buffers.swap(log_birth())
         record(1, 2)
         return waiting_cut()
 
     monkeypatch.setattr(recovery, "waiting_cut", swapped_meanwhile)
     assert recovery.ensure(event_log()) == state(0, 2, frozen=1, cut=2)
     assert events_in(1) == 2
+
+
+def test_the_buffers_of_a_log_that_was_replaced_give_way_to_those_of_this_one() -> None:
+    append(3)
+    consumer.apply_new()
+    LogBirth.objects.all().delete()
+    Chunk.objects.all().delete()
+    append(1)
+    with event_log().writer() as writer:
+        writer.append([Event(HUB, f"e{n}", "view", 1, 1, 1, 1, 1) for n in range(5)], received_at=1)
+    append(1)
+    assert (recovery.settled(event_log()), consumer.apply_new()) == (None, 7)
+    assert (buffers.pipeline(), events_in(1)) == (state(0, 3), 7)
+
+
+def test_a_frozen_buffer_of_another_log_is_not_retired_but_replaced() -> None:
+    append(2)
+    consumer.apply_new()
+    buffers.swap(log_birth())
+    LogBirth.objects.all().delete()
+    record(1, 2, published=True)
+    assert (recovery.settled(event_log()), recovery.ensure(event_log())) == (None, state(1, 2))
+
+
+def test_a_log_has_one_birth_until_it_is_emptied() -> None:
+    first = [log_birth(), log_birth()]
+    LogBirth.objects.all().delete()
+    assert (first[0] == first[1], log_birth() in first, len(first[0])) == (True, False, 16)
 
 
 def test_a_log_that_lost_its_end_is_told_and_not_guessed_at() -> None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0007_accounts"),
+        ("events", "0008_chunk_index"),
     ]
 
     operations = [
