@@ -38,6 +38,7 @@ EVENTS_AT_ONCE = 20_000
 """Events that are held as objects before they become a table."""
 EVENTS_HELD = 250_000
 """Events, about, that are held as tables to be sorted and written: it bounds the memory."""
+LEFT_S = 86_400
 ROW_GROUP = 50_000
 ORDER = [("occurred_at", "ascending"), ("id", "ascending")]
 
@@ -217,6 +218,16 @@ def clean_up(epoch: int) -> int:
         (settings.ARCHIVE_DIR / file.path).unlink(missing_ok=True)
         file.delete()
     return len(retired)
+
+
+def sweep(now: float) -> int:
+    """Delete the files that nothing knows of, left a day ago and more by runs that died; returns how many."""
+    known = set(paths(ArchiveFile.objects.all()))
+    found = [path for path in settings.ARCHIVE_DIR.rglob("*") if path.is_file() and str(path) not in known]
+    left = [path for path in found if path.stat().st_mtime < now - LEFT_S]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
 
 
 def lost(epoch: int) -> bool:

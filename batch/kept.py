@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
+from django.db import transaction
 from django.db.models import Exists, Max, Min, OuterRef
 
 from aggregations.cells import Cells, decode, encode_slices, merge
 from aggregations.rollups import HOUR_MS, ROLLUPS, Rollup
-from batch import archive
+from batch import archive, ledger
 from batch.cover import Hours, is_within, joined, near
 from batch.engine import Engine
 from batch.models import ArchiveFile, KeptRow
+from events.models import Removal
 
 DAY_MS = 24 * HOUR_MS
 AT_ONCE = 500
@@ -18,7 +20,7 @@ AT_ONCE = 500
 def keep(engine: Engine, epoch: int, hub: str, files: Sequence[ArchiveFile], before: int) -> None:
     """Keep what files hold of the hours before a time (in milliseconds), with what is kept of them. Idempotent.
 
-    Day by day, which bounds the memory. Raises nothing that a repeat would not mend.
+    Day by day, which bounds the memory. Raises Fenced where the epoch is published: what is kept holds it then.
     """
     first_at = min(file.first_at for file in files)
     for start in range(first_at - first_at % DAY_MS, before, DAY_MS):
@@ -27,13 +29,15 @@ def keep(engine: Engine, epoch: int, hub: str, files: Sequence[ArchiveFile], bef
         with engine.window(archive.paths(some), [span]) as window:
             for rollup, folded in window.folds(ROLLUPS):
                 if hub in folded:
-                    KeptRow.objects.bulk_create(
-                        _rows(epoch, hub, rollup, folded[hub]),
-                        batch_size=AT_ONCE,
-                        update_conflicts=True,
-                        unique_fields=["hub", "rollup", "hour", "epoch"],
-                        update_fields=["payload"],
-                    )
+                    with transaction.atomic():
+                        ledger.refuse_published(epoch)
+                        KeptRow.objects.bulk_create(
+                            _rows(epoch, hub, rollup, folded[hub]),
+                            batch_size=AT_ONCE,
+                            update_conflicts=True,
+                            unique_fields=["hub", "rollup", "hour", "epoch"],
+                            update_fields=["payload"],
+                        )
 
 
 def _rows(epoch: int, hub: str, rollup: Rollup, cells: Cells) -> Iterator[KeptRow]:
@@ -64,15 +68,12 @@ def spans(epoch: int) -> dict[str, Hours]:
 
 
 def clean_up(epoch: int) -> None:
-    """Delete the rows whose hours are in a newer one up to `epoch`."""
-    newer = KeptRow.objects.filter(
-        hub=OuterRef("hub"),
-        rollup=OuterRef("rollup"),
-        hour=OuterRef("hour"),
-        epoch__gt=OuterRef("epoch"),
-        epoch__lte=epoch,
-    )
-    KeptRow.objects.filter(Exists(newer)).delete()
+    """Delete the rows whose hours are in newer ones, which the removals up to `epoch` that are not done have written."""
+    for removal in Removal.objects.filter(before__isnull=False, done_at=None, epoch__lte=epoch):
+        written = removal.epoch or 0
+        rows = KeptRow.objects.filter(hub=removal.hub)
+        newer = rows.filter(rollup=OuterRef("rollup"), hour=OuterRef("hour"), epoch=written)
+        rows.filter(Exists(newer), epoch__lt=written).delete()
 
 
 def remove_before(hub: str, hour: int) -> None:

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.db import transaction
+from django.db.models import F
 
 from aggregations.rollups import HOUR_MS
 from batch import archive, kept, ledger
@@ -15,19 +16,23 @@ from events.models import Removal
 
 
 def begin(run: Run) -> list[Removal]:
-    """The removals that the epoch carries out: those that reach no further than its cut.
+    """The removals that the epoch carries out: those that reach no further than its cut, the erasures first.
 
-    The first run of an epoch decides, so that all write the same. Raises Fenced where the epoch is published.
+    An erased visitor must not be counted in what is kept of old events. Those reach up to the very cut: what comes late
+    for them before it leaves the archive too. The first run of an epoch decides, so that all write the same. Raises
+    Fenced where the epoch is published, or a newer run has it.
     """
     with transaction.atomic():
         ledger.refuse_published(run.epoch)
+        ledger.report(run, "remove")
         if not Run.objects.filter(epoch=run.epoch, pk__lt=run.pk).exists():
             cut = cut_position(run.epoch)
             for removal in Removal.objects.filter(epoch=None):
                 if removal.until is not None and at_or_before(removal.until, cut):
                     removal.epoch = run.epoch
-                    removal.save(update_fields=["epoch"])
-    return list(Removal.objects.filter(epoch=run.epoch).order_by("id"))
+                    removal.until = removal.until if removal.before is None else cut
+                    removal.save(update_fields=["epoch", "until"])
+    return list(Removal.objects.filter(epoch=run.epoch).order_by(F("before").asc(nulls_first=True), "id"))
 
 
 def purge(engine: Engine, removal: Removal) -> None:

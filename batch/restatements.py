@@ -13,7 +13,7 @@ from aggregations.cells import Cells, DamagedCells, decode, regroup
 from aggregations.columns import Key
 from aggregations.metrics import METRICS, present_row, zero
 from aggregations.rollups import HOUR_MS, rollup_named
-from batch import archive, ledger
+from batch import archive, kept, ledger
 from batch.cover import cover
 from batch.engine import Engine, Span
 from batch.models import Restatement
@@ -90,6 +90,7 @@ def _told(
             parts = [decode(payload, HUB.keys, HUB.measures) for payload in rows]
         except DamagedCells:
             parts = list(_folded(engine, hub, version, [(hours[0] * HOUR_MS, hours[1] * HOUR_MS)]).values())
+            parts += kept.parts(hub, HUB, [hours], version)
         parts += [
             found[edge[0] // HOUR_MS] for found, edge in zip(cut, edges, strict=True) if edge[0] // HOUR_MS in found
         ]

@@ -7,6 +7,7 @@ writes nothing that the winner would not write.
 
 import hashlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -80,6 +81,8 @@ def run_epoch(epoch: int, kind: str, buffers: Buffers, progress: Progress = sile
         raise
     buffers.retire(epoch)
     _clean_up(epoch)
+    if run.kind != Run.HOURLY:
+        archive.sweep(time.time())
     return run
 
 
@@ -133,6 +136,7 @@ class _Work:
                 "A view row is damaged, so that nothing can be merged with it; epoch %d rebuilds.", self._epoch
             )
             self._run.kind, self._audits_rows = Run.REBUILD, True
+            self._kept = kept.spans(self._epoch)
             self._run.save(update_fields=["kind"])
             self._write_rows(files, frozen)
         self._audit_accounts()

@@ -328,6 +328,7 @@ class Removal(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["hub"], condition=models.Q(done_at=None), name="removals_to_be_done")]
 
     def __str__(self) -> str:
         what = (

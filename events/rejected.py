@@ -82,7 +82,7 @@ def _is_of(row: RejectedEvent, hub: str, visitor: str, key: bytes) -> bool:
         return False
     if not isinstance(item, dict) or (row.hub or item.get("hub")) != hub:
         return False
-    return item.get("visitor") == visitor or item.get(REPLAYED_VISITOR) == key.hex()
+    return str(item.get("visitor")) == visitor or item.get(REPLAYED_VISITOR) == key.hex()
 
 
 def _draft(row: RejectedEvent, caller: Caller) -> Draft:

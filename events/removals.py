@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import filterfalse
 
+from django.db import transaction
+
 from aggregations.buckets import instant_ms
 from aggregations.event import Event
 from events import rejected
@@ -56,15 +58,16 @@ def remove_before(hub: Hub, before: datetime, by: str) -> Removal:
 
     Up to where in the log it reaches is left open: many are secured at once.
     """
-    removal = Removal.objects.create(hub=hub.slug, before=instant_ms(before), requested_by=by)
-    if hub.events_since is None or hub.events_since < before:
-        hub.events_since = before
-        hub.save(update_fields=["events_since"])
+    with transaction.atomic():
+        removal = Removal.objects.create(hub=hub.slug, before=instant_ms(before), requested_by=by)
+        if hub.events_since is None or hub.events_since < before:
+            hub.events_since = before
+            hub.save(update_fields=["events_since"])
     return removal
 
 
 def secure(removals: Sequence[Removal]) -> None:
-    """Fix up to where in the log removals reach. After it nobody is given the number of an erased visitor."""
+    """Fix, once, up to where in the log removals reach. After it nobody is given the number of an erased visitor."""
     log = event_log()
     visitors = [(removal.hub, removal.visitor) for removal in removals if removal.visitor is not None]
     if visitors:
@@ -75,8 +78,8 @@ def secure(removals: Sequence[Removal]) -> None:
                 writer.append([], int(time.time() * 1000))
     until = log.head()
     for removal in removals:
-        removal.until = until
-        removal.save(update_fields=["until"])
+        Removal.objects.filter(pk=removal.pk, until__isnull=True).update(until=until)
+        removal.refresh_from_db()
 
 
 class Taken:
@@ -93,8 +96,8 @@ class Taken:
 
 
 def carried_out(epoch: int) -> list[Removal]:
-    """The removals whose events readers of an epoch do not see."""
-    return list(Removal.objects.filter(epoch__lte=epoch))
+    """The removals whose events readers of an epoch do not see, and the log may still hold."""
+    return list(Removal.objects.filter(epoch__lte=epoch, done_at=None))
 
 
 def without(chunks: Iterable[Chunk], removals: Sequence[Removal]) -> Iterator[Chunk]:

@@ -93,8 +93,8 @@ TEMPLATES = [
 ]
 
 
-def _sqlite(name: str, synchronous: str, is_wiped: bool = False) -> dict:
-    """A SQLite file of DATA_DIR in WAL mode; `synchronous` FULL syncs each commit; what is deleted is zeroed where `is_wiped`."""
+def _sqlite(name: str, synchronous: str) -> dict:
+    """A SQLite file of DATA_DIR in WAL mode; `synchronous` FULL syncs each commit; what is deleted is zeroed."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / name,
@@ -105,7 +105,7 @@ def _sqlite(name: str, synchronous: str, is_wiped: bool = False) -> dict:
             "init_command": (
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"
                 "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=16384;"
-                f"PRAGMA secure_delete={'ON' if is_wiped else 'OFF'}"
+                "PRAGMA secure_delete=ON"
             ),
         },
     }
@@ -114,8 +114,8 @@ def _sqlite(name: str, synchronous: str, is_wiped: bool = False) -> dict:
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
     "default": _sqlite("affluence.sqlite3", "FULL"),
-    "log": _sqlite("log.sqlite3", "FULL", is_wiped=True),
-    "views": _sqlite("views.sqlite3", "NORMAL", is_wiped=True),
+    "log": _sqlite("log.sqlite3", "FULL"),
+    "views": _sqlite("views.sqlite3", "NORMAL"),
 }
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

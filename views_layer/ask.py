@@ -39,6 +39,8 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
 
     def read() -> dict[str, Any]:
         current = moment(hub.slug, rollups_for(question), now)
+        # Read after the moment: what was removed by then, it does not have.
+        hub.refresh_from_db(fields=["events_since", "rows_since"])
         found = _answer(hub, question, current, parameters)
         verify(current)
         return found
@@ -107,10 +109,13 @@ def _answer(hub: Hub, question: Question, current: Moment, parameters: QueryDict
     found = gather(hub, question, current)
     rows = _rows(question, found)
     totals = _totals(question, found)
-    if earlier_question:
+    if earlier_question and _keeps_earlier(hub, earlier_question, warnings):
         earlier = gather(hub, earlier_question, current)
         _compare(question, rows, _rows(earlier_question, earlier))
         totals["previous"] = _totals(earlier_question, earlier)
+    elif earlier_question:
+        for row in [*rows, totals]:
+            row["previous"] = dict.fromkeys(question.metrics)
     page, next_cursor = _page(question, _sorted(question, rows))
     return {
         "query": _query(hub, question, parameters),
@@ -130,9 +135,15 @@ def _kept_part(hub: Hub, question: Question, warnings: list[str]) -> Question:
     if question.start is not None and question.start < since:
         warnings.append(f"{hub.slug} keeps numbers since {shown}: the range begins there.")
         question = replace(question, start=since)
-    if question.compare and (question.earlier().start or 0) < since:
-        warnings.append(f"{hub.slug} keeps numbers since {shown}: the earlier range is not whole.")
     return question
+
+
+def _keeps_earlier(hub: Hub, earlier: Question, warnings: list[str]) -> bool:
+    """True where the hub keeps all numbers of the earlier range; else a comparison would be with a part of it."""
+    if hub.rows_since is None or (earlier.start or 0) >= instant_ms(hub.rows_since):
+        return True
+    warnings.append(f"{hub.slug} keeps numbers since {_utc(hub.rows_since)}: there is nothing to compare with.")
+    return False
 
 
 def _first_event_at(hub: Hub, current: Moment, end: int) -> int:

@@ -12,15 +12,17 @@ from django.utils import timezone
 from aggregations.buckets import instant_ms, midnight, moment_of
 from aggregations.rollups import HOUR_MS
 from batch import archive, kept, removals
-from batch.models import Run
+from batch.models import Mismatch, Run
 from batch.rows import first_event_at
 from batch.run import Progress, silent
 from batch.view_store import view_store
-from events.cuts import published_cut
+from events.cuts import published_cut, waiting_cut
+from events.journal import empty_journal
 from events.log import Position, event_log
 from events.models import Hub, Removal
 from events.removals import Taken, remove_before, secure
 from views_layer import seam
+from views_layer.tries import is_due, tries_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +60,23 @@ def _finish(asked: Sequence[Removal], progress: Progress) -> None:
     for number, (until, some) in enumerate(groups):
         progress("remove from the log", number, len(groups))
         log.remove(until, Taken(some))
+    Mismatch.objects.filter(hub__in={removal.hub for removal in asked}).update(stored_state=b"", batch_state=b"")
+    for alias in ("default", "views"):
+        empty_journal(alias)
     seam.rewrite_buffers()
     for number, (until, some) in enumerate(groups):
         progress("look whether any is left", number, len(groups))
         left = Counter(event.hub for chunk in log.read({}, until) for event in filter(Taken(some), chunk.events))
         for removal in some:
-            removal.receipt["after"] = {"log": left[removal.hub], "archive": removals.remaining(removal, _published())}
-            removal.done_at = timezone.now()
-            removal.save(update_fields=["receipt", "done_at"])
-            logger.info("%s is done: %s", removal, removal.receipt)
+            after = {"log": left[removal.hub], "archive": removals.remaining(removal, _published())}
+            removal.receipt["after"] = after
+            if any(after.values()):
+                logger.error("%s is carried out again, since something is left: %s", removal, after)
+                removal.epoch = removal.until = None
+            else:
+                removal.done_at = timezone.now()
+            removal.save(update_fields=["receipt", "done_at", "epoch", "until"])
+            logger.info("%s: %s", removal, removal.receipt)
 
 
 def _by_reach(asked: Sequence[Removal]) -> list[tuple[Position, list[Removal]]]:
@@ -93,26 +103,34 @@ def receipt(removal: Removal) -> dict[str, Any]:
 
 
 def carry_out_all(now: datetime) -> None:
-    """Carry out what is asked for, and what hubs no longer keep."""
+    """Carry out what is asked for, and what hubs no longer keep; later, where the runs of an epoch keep failing."""
+    waiting = waiting_cut()
+    if waiting and not is_due(tries_of(waiting.epoch, now), now):
+        return
+    open_ = set(Removal.objects.filter(done_at=None, before__isnull=False).values_list("hub", flat=True))
     for hub in Hub.objects.exclude(keep_events_days=None, keep_rows_days=None):
-        _let_go(hub, now)
+        if hub.slug not in open_:
+            _let_events_go(hub, now)
+        if hub.keep_rows_days:
+            _let_rows_go(hub, _bound(hub, hub.keep_rows_days, now))
     carry_out(list(Removal.objects.filter(done_at=None).order_by("id")))
 
 
-def _let_go(hub: Hub, now: datetime) -> None:
-    """Ask for the removal of a hub's events that were kept long enough; end its numbers, and delete those that ended."""
-    days = min(days for days in (hub.keep_events_days, hub.keep_rows_days) if days)
-    bound = _bound(hub, days, now)
+def _let_events_go(hub: Hub, now: datetime) -> None:
+    """Ask, once for each local day, for the removal of events that were kept long enough."""
+    bound = _bound(hub, min(days for days in (hub.keep_events_days, hub.keep_rows_days) if days), now)
     first_at = _first_raw_at(hub, bound)
-    if first_at and not Removal.objects.filter(hub=hub.slug, before__isnull=False, done_at=None).exists():
+    if first_at and (hub.events_since is None or hub.events_since < bound):
         remove_before(hub, min(bound, first_at + DAYS_AT_ONCE), "retention")
-    if hub.keep_rows_days:
-        bound = _bound(hub, hub.keep_rows_days, now)
-        if hub.rows_since and _first_raw_at(hub, hub.rows_since) is None:
-            _delete_rows(hub, hub.rows_since)
-        if hub.rows_since is None or hub.rows_since < bound:
-            hub.rows_since = bound
-            hub.save(update_fields=["rows_since"])
+
+
+def _let_rows_go(hub: Hub, bound: datetime) -> None:
+    """End a hub's numbers at a bound; once their raw events are gone, delete those that ended at a tick before."""
+    if hub.rows_since and _first_raw_at(hub, hub.rows_since) is None:
+        _delete_rows(hub, hub.rows_since)
+    if hub.rows_since is None or hub.rows_since < bound:
+        hub.rows_since = bound
+        hub.save(update_fields=["rows_since"])
 
 
 def _bound(hub: Hub, days: int, now: datetime) -> datetime:
@@ -133,6 +151,6 @@ def _delete_rows(hub: Hub, since: datetime) -> None:
     hour = instant_ms(since) // HOUR_MS
     first_at = first_event_at(view_store(), hub.slug, _published())
     if first_at is not None and first_at < hour * HOUR_MS:
-        deleted = view_store().remove_before(hub.slug, hour)
         kept.remove_before(hub.slug, hour)
+        deleted = view_store().remove_before(hub.slug, hour)
         logger.info("%d rows of %s from before %s are deleted.", deleted, hub.slug, since)

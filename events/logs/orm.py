@@ -6,7 +6,6 @@ the appends of all processes come one after the other; elsewhere the unique keys
 
 import os
 import struct
-import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from aggregations.event import Event, decode_events, encode_events
 from aggregations.rollups import HOUR_MS
 from events import models
+from events.journal import empty_journal
 from events.log import (
     FREQUENT,
     SAMPLES,
@@ -39,7 +39,6 @@ from events.log import (
 
 ALIAS = "log"
 KEYS_PER_QUERY = 500
-JOURNAL_TRIES, JOURNAL_PAUSE_S = 100, 0.1
 CHUNKS_PER_PAGE = 1_000
 BYTES_PER_PAGE = 4 * 1024 * 1024
 
@@ -356,8 +355,7 @@ class OrmEventLog(EventLog):
         for chunk in self.read({}, until):
             if any(map(is_removed, chunk.events)):
                 removed += _remove(chunk, is_removed)
-        if removed:
-            _empty_journal()
+        empty_journal(ALIAS)
         return removed
 
     def accounts(self, start: int, end: int) -> dict[int, Account]:
@@ -400,24 +398,6 @@ def _remove(chunk: Chunk, is_removed: Callable[[Event], bool]) -> int:
 def _add_account(cursor, hub: str, hour: int, account: Account) -> None:
     counts = (account.received, account.accepted, account.duplicates, account.rejected, account.removed)
     cursor.execute(ADD_ACCOUNT, [hub, hour, *counts])
-
-
-def _empty_journal() -> None:
-    """Leave no trace of what was overwritten: SQLite's write-ahead log still holds it (its free pages are zeroed).
-
-    Raises LogBusy where readers hold it for long; what was removed stays removed.
-    """
-    connection = connections[ALIAS]
-    if connection.vendor != "sqlite":
-        return
-    for _ in range(JOURNAL_TRIES):
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            is_busy, _, _ = cursor.fetchone()
-        if not is_busy:
-            return
-        time.sleep(JOURNAL_PAUSE_S)
-    raise LogBusy("The events are removed, but the log's journal is in use and still holds them; try again.")
 
 
 def _one(cursor, query: str, parameters: list) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connections
 from django.http import QueryDict
 
 from aggregations.rollups import HOUR_MS
-from batch import archive
-from batch.models import KeptRow, Mismatch, Restatement, Run
+from batch import archive, ledger
+from batch import removals as purging
+from batch.models import ArchiveFile, Audit, KeptRow, Mismatch, Restatement, Run
 from batch.view_store import RowsGone
 from events import removals as asked
 from events.intake import Batch, Intake
@@ -154,9 +154,6 @@ def test_nothing_of_the_visitor_is_left_in_any_file(hub) -> None:
     key = asked.visitor_key("acme", "v0")
     visits = {event.visit_key for event in in_log() if event.visitor_key == key}
     erase(hub)
-    for alias in ("log", "views", "default"):
-        with connections[alias].cursor() as cursor:
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     found = [
         str(path.relative_to(settings.DATA_DIR))
         for path in Path(settings.DATA_DIR).rglob("*")
@@ -197,7 +194,7 @@ STEPS = {
     "while rows are written": "batch.run._Work._audit_accounts",
     "before it is published": "batch.ledger.publish",
     "after it is published": "events.logs.orm.OrmEventLog.remove",
-    "while the log is written": "events.logs.orm._empty_journal",
+    "while the log is written": "events.logs.orm.empty_journal",
     "before it is told": "batch.removals.remaining",
 }
 
@@ -300,8 +297,8 @@ def test_what_comes_late_for_a_day_without_raw_events_is_counted_beside_what_was
         seam.run_now(kind)
     after = row_answers(hub)
     assert after[0][2]["events"] == events + 10
-    for _ in range(2):
-        removals.carry_out_all(NOW)
+    for days in (0, 1):
+        removals.carry_out_all(NOW + timedelta(days=days))
         assert row_answers(hub) == after
     seam.run_now(Run.REBUILD)
     assert (row_answers(hub), Mismatch.objects.count(), len({row.epoch for row in KeptRow.objects.all()})) == (
@@ -347,3 +344,155 @@ def test_an_event_from_before_the_numbers_that_are_kept_is_rejected(hub) -> None
     with pytest.raises(Reject) as reject:
         normalise(checked_or_reject(one, TrustedSent), caller, int(NOW.timestamp() * 1000))
     assert reject.value.code == "too_old"
+
+
+def total(hub: Hub) -> int:
+    found = ask.answer(Hub.objects.get(pk=hub.pk), QueryDict("metrics=events&period=all"), NOW)
+    return found["totals"]["events"]
+
+
+def at(text: str, visitor: str = "v7") -> dict:
+    return item(random.Random(3), visitor, occurred_at=text)
+
+
+def test_a_run_that_must_rebuild_takes_over_what_was_kept(hub) -> None:
+    send([at(f"2026-03-02T10:{minute}:00Z") for minute in (10, 20, 30)] + [at("2026-03-19T10:00:00Z")])
+    seam.run_now(Run.DAILY)
+    keep(hub, keep_events_days=10)
+    hour = int(datetime(2026, 3, 19, 10, tzinfo=UTC).timestamp()) // 3_600
+    ViewRow.objects.filter(grain="hour", rollup="hub", start=hour).update(payload=b"damaged")
+    send([at("2026-03-02T10:55:00Z"), at("2026-03-19T10:10:00Z")])
+    assert (seam.run_now(Run.HOURLY).kind, total(hub)) == ("rebuild", 6)
+
+
+def test_who_is_erased_together_with_old_events_is_in_no_number_that_is_kept(hub) -> None:
+    history(random.Random(14))
+    left = without(of("v0"))
+    Hub.objects.update(keep_events_days=10)
+    removals._let_events_go(Hub.objects.get(), NOW)
+    asked.erase(hub, "v0", "test")
+    removals.carry_out(list(Removal.objects.order_by("id")))
+    assert (total(hub), {removal.epoch for removal in Removal.objects.all()}) == (len(left), {3})
+
+
+def test_what_comes_late_while_old_events_are_removed_is_counted_once(hub, monkeypatch) -> None:
+    history(random.Random(15))
+    seam.run_now(Run.DAILY)
+    count = total(hub)
+    secure = removals.secure
+
+    def then_late(some) -> None:
+        secure(some)
+        send([at("2026-03-02T10:00:00Z", "late")])
+
+    Hub.objects.update(keep_events_days=10)
+    monkeypatch.setattr(removals, "secure", then_late)
+    removals.carry_out_all(NOW)
+    for path in settings.ARCHIVE_DIR.rglob("*.parquet"):
+        path.unlink()
+    seam.run_now(Run.DAILY)
+    removals.carry_out_all(NOW + timedelta(days=1))
+    seam.run_now(Run.REBUILD)
+    assert total(hub) == count + 1
+
+
+def test_what_was_secured_by_another_process_reaches_no_further(hub) -> None:
+    history(random.Random(16))
+    seam.run_now(Run.DAILY)
+    Hub.objects.update(keep_events_days=10)
+    removals._let_events_go(Hub.objects.get(), NOW)
+    first, second = (list(Removal.objects.all()) for _ in range(2))
+    asked.secure(first)
+    send([at("2026-03-02T10:00:00Z")])
+    asked.secure(second)
+    assert first[0].until == second[0].until == Removal.objects.get().until
+
+
+def test_a_run_that_was_overtaken_gives_its_epoch_nothing_to_remove(hub) -> None:
+    history(random.Random(17))
+    removal = asked.erase(hub, "v0", "test")
+    asked.secure([removal])
+    cut = seam.swap(event_log(), NOW)
+    overtaken = ledger.claim(cut.epoch, Run.DAILY)
+    Run.objects.update(alive_at=NOW - timedelta(days=365))
+    newer = ledger.claim(cut.epoch, Run.DAILY)
+    given = purging.begin(newer)
+    with pytest.raises(ledger.Fenced):
+        purging.begin(overtaken)
+    assert (given, Removal.objects.get().epoch) == ([], None)
+
+
+def test_a_removal_that_left_something_is_carried_out_again(hub, monkeypatch) -> None:
+    history(random.Random(18))
+    left = without(of("v0"))
+    with monkeypatch.context() as patch:
+        patch.setattr("batch.removals.remaining", lambda *args: 1)
+        erase(hub)
+        assert (Removal.objects.get().done_at, Removal.objects.get().epoch) == (None, None)
+    removals.carry_out_all(NOW)
+    assert (total(hub), Removal.objects.get().done_at is None) == (len(left), False)
+
+
+def test_the_journal_is_emptied_by_the_repeat_too(hub, monkeypatch) -> None:
+    history(random.Random(19))
+    with monkeypatch.context() as patch:
+        patch.setattr("events.logs.orm.empty_journal", lambda alias: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            erase(hub)
+    emptied: list[str] = []
+    monkeypatch.setattr("events.logs.orm.empty_journal", emptied.append)
+    removals.carry_out_all(NOW)
+    assert emptied == ["log"]
+
+
+def test_raw_questions_end_before_the_first_event_goes(hub, monkeypatch) -> None:
+    history(random.Random(20))
+    seam.run_now(Run.DAILY)
+    Hub.objects.update(keep_events_days=10)
+    with monkeypatch.context() as patch:
+        patch.setattr("events.models.Hub.save", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            removals.carry_out_all(NOW)
+    assert Removal.objects.count() == 0
+
+
+def test_states_of_mismatches_go_with_the_visitor(hub) -> None:
+    history(random.Random(21))
+    Mismatch.objects.create(
+        audit=Audit.objects.latest("epoch"), hub="acme", rollup="target", stored_state=SECRET.encode(), batch_state=b"x"
+    )
+    erase(hub)
+    assert [(bytes(row.stored_state), bytes(row.batch_state)) for row in Mismatch.objects.all()] == [(b"", b"")]
+
+
+def test_there_is_no_comparison_with_a_part_of_a_range(hub) -> None:
+    history(random.Random(22))
+    hub = keep(hub, keep_rows_days=10)
+    whole, part = (
+        ask.answer(hub, QueryDict(f"metrics=events&from={first}&to=2026-03-18&compare=previous"), NOW)
+        for first in ("2026-03-16", "2026-03-12")
+    )
+    said = "acme keeps numbers since 2026-03-09T23:00:00Z: there is nothing to compare with."
+    assert (whole["totals"]["previous"]["events"] > 0, whole["meta"]["warnings"]) == (True, [])
+    assert (part["totals"]["previous"], part["results"][0]["previous"]) == ({"events": None}, {"events": None})
+    assert part["meta"]["warnings"] == [said]
+
+
+def test_late_events_of_old_days_make_no_run_of_their_own(hub) -> None:
+    history(random.Random(23))
+    keep(hub, keep_events_days=10)
+    count = Run.objects.count()
+    for _ in range(3):
+        send([at("2026-03-02T10:00:00Z")])
+        removals.carry_out_all(NOW)
+    assert Run.objects.count() == count
+
+
+def test_files_that_nothing_knows_of_are_swept_after_a_day(hub) -> None:
+    history(random.Random(24))
+    left = settings.ARCHIVE_DIR / "acme" / "0000000001.7.tmp"
+    left.write_bytes(b"half a file")
+    known = len(archive.paths(ArchiveFile.objects.all()))
+    now = left.stat().st_mtime
+    swept = [archive.sweep(now + seconds) for seconds in (3_600, 90_000)]
+    assert (swept, left.exists(), len(list(settings.ARCHIVE_DIR.rglob("*.parquet")))) == ([0, 1], False, known)
