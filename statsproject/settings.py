@@ -131,6 +131,8 @@ REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
     f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
 )
+AMQP_URL = os.environ.get("AMQP_URL", "")
+AMQP_QUEUE = os.environ.get("AMQP_QUEUE") or "affluence.events"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"confirm_publish": True}
     if CELERY_BROKER_URL.startswith("amqp")
