@@ -11,7 +11,6 @@ import re
 import threading
 import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -21,15 +20,14 @@ from django.conf import settings
 
 from events.committer import Busy, Committer, Unsure
 from events.directory import Memory, counted_since, grant_of
-from events.intake import Batch, Intake
+from events.intake import Batch, Intake, batch_of
 from events.models import ApiKey
-from events.normaliser import Caller, hub_said, normalise, rejection_of
-from events.sent import UNPRINTABLE, Body, Malformed, Reject, TooManyEvents
+from events.normaliser import Caller
+from events.sent import MAX_BYTES, UNPRINTABLE, Body, Malformed, TooManyEvents
 from events.throttle import Throttle, is_this_machine, network_of
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 1024 * 1024
 RETRY_AFTER_S = (1, 5)
 """From and to how many seconds: chosen anew for each answer, so that those who were refused together do not come back together."""
 DECODING_AT_ONCE = 4
@@ -171,25 +169,11 @@ def language_of(header: str) -> str | None:
 def _batch(content: bytes, caller: Caller, received_at: int) -> tuple[Batch, list[dict]]:
     """What the body's events became, and the `rejected` of the answer."""
     try:
-        return _taken(Body(content, caller.sends), len(content), caller, received_at)
+        return batch_of(Body(content, caller.sends), len(content), caller, received_at)
     except Malformed as error:
         raise Refused(400, "invalid_json", str(error)) from error
     except TooManyEvents as error:
         raise Refused(413, "too_many_events", str(error), "events") from error
-
-
-def _taken(body: Body, size: int, caller: Caller, received_at: int) -> tuple[Batch, list[dict]]:
-    received: Counter[str] = Counter()
-    batch = Batch(size=size, received=received)
-    rejected = []
-    for index, sent in enumerate(body.events):
-        received[hub_said(body.items[index] if isinstance(sent, Reject) else sent, caller)] += 1
-        try:
-            batch.drafts.append(normalise(sent, caller, received_at))
-        except Reject as reject:
-            batch.rejections.append(rejection_of(body.items[index], reject, caller, received_at))
-            rejected.append({"index": index, "code": reject.code, "detail": reject.detail})
-    return batch, rejected
 
 
 def read_body(environ: dict) -> bytes:

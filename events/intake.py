@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from aggregations.rollups import HOUR_MS
 from events.log import Account, EventLog, LogWriter, Rejection, event_log
-from events.normaliser import Draft
+from events.normaliser import Caller, Draft, hub_said, normalise, rejection_of
+from events.sent import Body, Reject
 from events.signals import appended
 from events.stamper import Stamper
 
@@ -27,6 +28,21 @@ class Batch:
     def by_hub(self) -> Counter[str]:
         """How many events it has of each hub."""
         return Counter([draft.hub for draft in self.drafts]) + Counter([one.hub for one in self.rejections])
+
+
+def batch_of(body: Body, size: int, caller: Caller, received_at: int) -> tuple[Batch, list[dict]]:
+    """What a body's events become, and for each rejected one its index, code and detail. `size` is in bytes."""
+    received: Counter[str] = Counter()
+    batch = Batch(size=size, received=received)
+    rejected = []
+    for index, sent in enumerate(body.events):
+        received[hub_said(body.items[index] if isinstance(sent, Reject) else sent, caller)] += 1
+        try:
+            batch.drafts.append(normalise(sent, caller, received_at))
+        except Reject as reject:
+            batch.rejections.append(rejection_of(body.items[index], reject, caller, received_at))
+            rejected.append({"index": index, "code": reject.code, "detail": reject.detail})
+    return batch, rejected
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from msgspec import Meta
 from aggregations.event import Scalar
 
 MAX_EVENTS = 1_000
+MAX_BYTES = 1024 * 1024
 INT64 = range(-(2**63), 2**63)
 REPLAYED_VISITOR = "_visitor_key"
 """The field of a kept rejection that stands for the address: the key of its cookieless visitor."""

@@ -126,6 +126,8 @@ def serving_parts() -> list[Part]:
         Part("worker-batch", _worker("batch")),
         Part("beat", _celery("beat")),
     ]
+    if settings.AMQP_URL:
+        parts.append(Part("intake", manage("consume_events")))
     if settings.DEMO:
         parts.append(Part("demo", manage("demo", "--live")))
     return parts

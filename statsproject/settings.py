@@ -123,7 +123,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
 VIEW_STORE: dict[str, Any] = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
 BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
-ARCHIVE_DIR = DATA_DIR / "archive"
+ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"
@@ -131,6 +131,8 @@ REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
     f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
 )
+AMQP_URL = os.environ.get("AMQP_URL", "")
+AMQP_QUEUE = os.environ.get("AMQP_QUEUE") or "affluence.events"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"confirm_publish": True}
     if CELERY_BROKER_URL.startswith("amqp")

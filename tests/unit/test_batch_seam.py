@@ -664,3 +664,11 @@ def test_a_lost_file_of_the_archive_is_written_again() -> None:
     found = ask_api()
     assert (missing.status_code, missing["Retry-After"], missing.json()["error"]["code"]) == (503, "15", "not_ready")
     assert (found.status_code, found.json()["totals"], archive.lost(2)) == (200, {"events": 1}, False)
+
+
+def test_run_batch_due_does_what_is_due_and_no_more() -> None:
+    append()
+    consumer.apply_new()
+    for _ in range(2):
+        call_command("run_batch", "--due")
+    assert (runs(), answered()) == ([(1, "daily")], (1, 1, "views+buffers"))

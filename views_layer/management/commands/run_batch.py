@@ -10,6 +10,7 @@ from redis import RedisError
 from batch.models import Run
 from views_layer import seam
 from views_layer.management.progress import shown
+from views_layer.tasks import reconcile
 
 
 class Command(BaseCommand):
@@ -20,7 +21,12 @@ class Command(BaseCommand):
         kind.add_argument("--daily", action="store_true", help="recompute what was touched since the last daily run")
         kind.add_argument("--rebuild", action="store_true", help="recompute everything from the raw events")
 
+        kind.add_argument("--due", action="store_true", help="do only what is due by the ledger, as every tick does")
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["due"]:
+            reconcile()
+            return
         kind = Run.REBUILD if options["rebuild"] else Run.DAILY if options["daily"] else Run.HOURLY
         with shown() as progress:
             try:
