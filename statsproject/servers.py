@@ -1,130 +1,94 @@
-"""The servers that settings name by URL, in the place of the embedded parts. A URL that cannot be used is an error at start."""
+"""The servers that this installation uses beside Redis, and whether each serves."""
 
-import os
-import re
-from pathlib import Path
-from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from django.core.exceptions import ImproperlyConfigured
+from django.conf import settings
+from django.db import DatabaseError, connections
 
-ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
-ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
-POSTGRES = ("postgres", "postgresql")
-POSTGRES_EXAMPLE = "postgres://USER:PASSWORD@HOST:5432/NAME"
-ELASTIC_EXAMPLE = "https://USER:PASSWORD@HOST:9200/PREFIX?ca_certs=/PATH"
-TAKEN = {"ca_certs": str, "timeout": int}
-"""What the query of an Elasticsearch URL may hold."""
-PREFIX = re.compile(r"[a-z][a-z0-9_]{0,63}")
-TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-"""What the query of a PostgreSQL URL may hold, as libpq names it."""
+from batch.view_store import view_store
+from statsproject.addresses import ELASTIC_VIEW_STORE
 
-
-def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
-    """Django's settings of the PostgreSQL that the variable `name` holds; `embedded` where it holds none.
-
-    Raises ImproperlyConfigured, without repeating the password.
-    """
-    url = _url(name)
-    if url is None:
-        return embedded
-    if url.scheme not in POSTGRES or not url.hostname or not url.path.strip("/"):
-        raise ImproperlyConfigured(f"{name}={shown(url)} names no database; it is like {POSTGRES_EXAMPLE}.")
-    database = unquote(url.path.strip("/"))
-    options = _options(name, url, dict.fromkeys(TLS, str))
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": database,
-        "HOST": url.hostname,
-        "PORT": str(_port(name, url) or 5432),
-        "USER": unquote(url.username or ""),
-        "PASSWORD": unquote(url.password or ""),
-        # Connections stay open, and one that a restart of the server broke is told before a request uses it.
-        "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
-        "TEST": {"NAME": f"test_{database}"},
-        "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **options},
-    }
+ANSWER_WITHIN_S = 1.0
+STARTS_WITHIN_S = 20.0
+DATABASES = {
+    "default": ("database", "DATABASE_URL"),
+    "log": ("event_log", "EVENT_LOG_URL"),
+    "views": ("view_store", "VIEW_STORE_URL"),
+}
+"""The part that each database is, and the variable that names its server."""
 
 
-def refuse_shared(databases: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
-    """Raises ImproperlyConfigured where two aliases are the same database: each keeps a list of its own migrations."""
-    seen: dict[tuple, str] = {}
-    for alias, database in databases.items():
-        place = tuple(str(database.get(part, "")) for part in ("HOST", "PORT", "NAME"))
-        if place in seen:
-            raise ImproperlyConfigured(
-                f"{names[seen[place]]} and {names[alias]} name the same database {database['NAME']!r}; each needs one of its"
-                f" own: createdb {database['NAME']}_{alias}"
-            )
-        seen[place] = alias
+class Away(Exception):
+    """A server does not serve: which, why, and the way out."""
 
 
-def view_store_at(name: str) -> dict[str, Any]:
-    """VIEW_STORE for the URL that the variable `name` holds. Raises ImproperlyConfigured, without repeating the password."""
-    url = _url(name)
-    if url is None or url.scheme in POSTGRES:
-        return {"BACKEND": ORM_VIEW_STORE, "OPTIONS": {}}
-    if url.scheme not in ("http", "https") or not url.netloc:
-        raise ImproperlyConfigured(
-            f"{name}={shown(url)} names no view store; use {ELASTIC_EXAMPLE} or {POSTGRES_EXAMPLE}."
-        )
-    prefix = url.path.strip("/") or "affluence"
-    if not PREFIX.fullmatch(prefix):
-        raise ImproperlyConfigured(
-            f"{name} names the prefix {prefix!r} of its indexes; use a to z, 0 to 9 and _, beginning with a letter."
-        )
-    user, _, hosts = url.netloc.rpartition("@")
-    options = _options(name, url, TAKEN)
-    if user:
-        options["basic_auth"] = tuple(unquote(part) for part in user.partition(":")[::2])
-    addresses = [_with_port(f"{url.scheme}://{host}", name) for host in hosts.split(",")]
-    return {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": addresses, "prefix": prefix, **options}}
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A part that is a server: the variable that names it, and what is wrong with it, in a sentence, or None."""
+
+    part: str
+    variable: str
+    trouble: Callable[[], str | None]
 
 
-def database_of_views(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
-    """The database of the view store that the variable `name` holds; `embedded` where that is none of Django's."""
-    url = _url(name)
-    return database_at(name, embedded) if url and url.scheme in POSTGRES else embedded
-
-
-def shown(url: SplitResult) -> str:
-    """A URL as it may be repeated: without user and password."""
-    return url._replace(netloc=url.netloc.rpartition("@")[2], query="").geturl()
-
-
-def _url(name: str) -> SplitResult | None:
-    text = os.environ.get(name, "")
-    try:
-        return urlsplit(text) if text else None
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is no URL: {error}.") from None
-
-
-def _port(name: str, url: SplitResult) -> int | None:
-    try:
-        return url.port
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}={shown(url)} has no port that can be used: {error}.") from None
-
-
-def _with_port(address: str, name: str) -> str:
-    url = urlsplit(address)
-    if not url.hostname:
-        raise ImproperlyConfigured(f"{name} names a host of no name; it is like {ELASTIC_EXAMPLE}.")
-    return address if _port(name, url) else f"{address}:9200"
-
-
-def _options(name: str, url: SplitResult, taken: dict[str, type]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in parse_qsl(url.query, keep_blank_values=True):
-        if key not in taken:
-            raise ImproperlyConfigured(f"{name} has the option {key!r}; it may have {', '.join(taken)}.")
-        try:
-            found[key] = taken[key](value)
-        except ValueError:
-            raise ImproperlyConfigured(f"{name} has {key}={value!r}, which is not a whole number.") from None
-    for key in ("ca_certs", "sslrootcert", "sslcert", "sslkey"):
-        if key in found and not Path(found[key]).is_file():
-            raise ImproperlyConfigured(f"{name} has {key}={found[key]}, and there is no such file.")
+def used() -> list[Server]:
+    """The parts that are servers; none where all are embedded."""
+    found = [
+        Server(part, variable, partial(_trouble_of_database, alias))
+        for alias, (part, variable) in DATABASES.items()
+        if connections[alias].vendor == "postgresql"
+    ]
+    if settings.VIEW_STORE["BACKEND"] == ELASTIC_VIEW_STORE:
+        found.append(Server("view_store", "VIEW_STORE_URL", view_store().trouble))
     return found
+
+
+def troubles() -> dict[str, str | None]:
+    """What is wrong with each server, by part, within about a second, whatever they do."""
+    servers = used()
+    told: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    for server in servers:
+        threading.Thread(target=_look, args=(server, told), name=f"look at {server.part}", daemon=True).start()
+    found: dict[str, str | None] = {
+        server.part: f"{server.variable}: no answer within {ANSWER_WITHIN_S:.0f} s." for server in servers
+    }
+    deadline = time.monotonic() + ANSWER_WITHIN_S
+    for _ in servers:
+        try:
+            part, trouble = told.get(timeout=max(deadline - time.monotonic(), 0))
+        except queue.Empty:
+            break
+        found[part] = trouble
+    return found
+
+
+def _look(server: Server, told: queue.Queue) -> None:
+    trouble = server.trouble()
+    told.put((server.part, f"{server.variable}: {trouble}" if trouble else None))
+
+
+def wait(seconds: float = STARTS_WITHIN_S) -> None:
+    """Return once every server serves. Raises Away where one does not in time."""
+    deadline = time.monotonic() + seconds
+    while wrong := [trouble for trouble in troubles().values() if trouble]:
+        if time.monotonic() > deadline:
+            raise Away(f"{' '.join(wrong)} Start the server, or mend the variable; without it the part is embedded.")
+        time.sleep(0.2)
+
+
+def _trouble_of_database(alias: str) -> str | None:
+    connection = connections.create_connection(alias)
+    place = "{HOST}:{PORT}/{NAME}".format(**connection.settings_dict)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return f"PostgreSQL at {place} does not serve ({str(error).strip().splitlines()[0]})."
+    finally:
+        connection.close()
+    return None

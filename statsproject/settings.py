@@ -8,6 +8,7 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -18,7 +19,6 @@ from statsproject.environment import (
     secret_of,
     socket_of,
 )
-from statsproject.servers import database_at, database_of_views, refuse_shared, view_store_at
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()

@@ -52,6 +52,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def rows_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves in Elasticsearch goes with it, as Django sees to for databases."""
+    yield
+    if "VIEW_STORE_URL" in os.environ and request.node.get_closest_marker("django_db"):
+        from batch.view_store import view_store
+        from tests.rows import lose_rows
+
+        lose_rows()
+        view_store.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def elasticsearch() -> dict:
     """The options of a view store in an Elasticsearch that runs, with a prefix of this suite's own."""

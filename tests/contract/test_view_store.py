@@ -9,6 +9,7 @@ from elasticsearch import Elasticsearch
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from batch.view_store import RowsGone, StoreAway, ViewRow, ViewStore
+from tests.rows import drop_indexes
 from tests.waiting import free_port
 from views_layer import models
 from views_layer.stores.elastic import ElasticViewStore
@@ -172,7 +173,7 @@ class TestElasticViewStore(ViewStoreContract):
         return ElasticViewStore(**self.options)
 
     def empty(self) -> None:
-        self.lose(*self.client.indices.get_alias(index=f"{self.options['prefix']}-*"))
+        drop_indexes(self.options["hosts"], self.options["prefix"])
 
     def lose(self, *names: str) -> None:
         for name in names:

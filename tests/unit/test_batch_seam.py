@@ -26,9 +26,10 @@ from events.log import event_log
 from events.models import ApiKey, Cut, Hub
 from speed import buffers, consumer
 from tests import caches, log
+from tests.rows import lose_rows
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, raw, seam
-from views_layer.models import Seal, ViewRow
+from views_layer.models import ViewRow
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -131,8 +132,7 @@ def test_an_emptied_view_store_is_rebuilt_by_itself(at) -> None:
     seam.run_now(Run.HOURLY)
     append(2)
     seam.run_now(Run.HOURLY)
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     assert answered() == (2, 2, "raw")
     seam.reconcile(at(timezone.now()))
     assert answered() == (2, 2, "views+buffers")
@@ -146,8 +146,7 @@ def test_a_run_on_an_emptied_view_store_rebuilds_whatever_its_kind(kind: str) ->
     append(2)
     consumer.apply_new()
     seam.swap(event_log(), NOW)
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     seam.run_now(kind)
     assert answered() == (2, 2, "views+buffers")
     assert runs()[1] == (2, "rebuild")
@@ -158,8 +157,7 @@ def test_rows_of_a_store_that_was_made_anew_are_not_taken_for_the_old_ones() -> 
     seam.run_now(Run.HOURLY)
     assert answered()[:2] == (1, 1)
     references = list(ViewRow.objects.order_by("pk").values_list("pk", flat=True))
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     append(2)
     seam.run_now(Run.HOURLY)
     rows = list(ViewRow.objects.order_by("pk"))
@@ -292,8 +290,7 @@ def test_a_store_that_is_emptied_while_a_daily_run_compares_is_no_mismatch(monke
 
     def emptying(self: _Work, *audit) -> None:
         monkeypatch.setattr(_Work, "_record_audit", record_audit)
-        ViewRow.objects.all().delete()
-        Seal.objects.all().delete()
+        lose_rows()
         record_audit(self, *audit)
 
     monkeypatch.setattr(_Work, "_record_audit", emptying)

@@ -47,6 +47,9 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 BUSY = {429, 502, 503, 504}
 CREATED, OK, MISSING, THERE = 201, 200, 404, 409
 LOOKS_FOR_S = 0.7
+READERS_WAIT_S = 5.0
+AWAY_FOR_S = 2.0
+"""How long readers do without a server that did not answer one of them, before the next one asks it."""
 
 Action = tuple[bytes, ...]
 """The lines of one action of a bulk request: what to do, and the source of a row."""
@@ -81,7 +84,7 @@ class MetaDocument(Document):
 class ElasticViewStore(ViewStore):
     """Rows in the indexes `<prefix>-…` of an Elasticsearch of version 8."""
 
-    def __init__(self, hosts: Sequence[str], prefix: str = "affluence", timeout: float = 10, **options: Any) -> None:
+    def __init__(self, hosts: Sequence[str], prefix: str = "affluence", timeout: float = 30, **options: Any) -> None:
         self._client = Elasticsearch(
             list(hosts), request_timeout=timeout, max_retries=0, retry_on_timeout=False, **options
         )
@@ -89,8 +92,9 @@ class ElasticViewStore(ViewStore):
         self._prefix, self._meta = prefix, f"{prefix}-meta"
         self._birth: str | None = None
         self._known: set[str] = set()
-        self._unrefreshed: set[str] = set()
+        self._unrefreshed: dict[str, int] = {}
         self._created: Counter[int] = Counter()
+        self._away_until = 0.0
 
     # Rows.
 
@@ -99,7 +103,7 @@ class ElasticViewStore(ViewStore):
         while some := _some(remaining):
             for name in sorted({self._index(row.start) for row in some}):
                 self._make_index(name)
-                self._unrefreshed.add(name)
+                self._unrefreshed[name] = min(version, self._unrefreshed.get(name, version))
             created = self._bulk([self._creation(version, row) for row in some])
             self._created[version] += created
             written += len(some)
@@ -120,6 +124,7 @@ class ElasticViewStore(ViewStore):
         return _line({"create": {"_index": index, "_id": f"{bucket}:{version}"}}), _line(source)
 
     def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
+        self._refresh_own(version)
         wanted = _rows(hub=hub, rollup=rollup, grain=grain).filter("range", start={"gte": start, "lt": end})
         wanted = wanted.filter("range", version={"lte": version}).sort("start", "end", "version")
         newest = {(at, until): found for at, until, found in self._hits(wanted, self._indexes(start, end))}
@@ -139,6 +144,7 @@ class ElasticViewStore(ViewStore):
         return found
 
     def first_start(self, hub: str, rollup: str, version: int) -> int | None:
+        self._refresh_own(version)
         wanted = _rows(hub=hub, rollup=rollup, grain=HOUR).filter("range", version={"lte": version})
         found = self._page(wanted.sort("start")[:1], self._all_indexes())
         return found[0][0] if found else None
@@ -153,7 +159,7 @@ class ElasticViewStore(ViewStore):
         docs = [dict(zip(("_index", "_id"), reference.split(" "), strict=True)) for reference in references]
         with self._answering():
             # Sealed rows are refreshed, and so need not be looked for among what is not: that takes twice as long.
-            answer = self._client.mget(
+            answer = self._client.options(request_timeout=READERS_WAIT_S).mget(
                 docs=docs, realtime=False, source_includes=["payload"], filter_path="docs._source,docs.error,docs.found"
             )
         found = answer["docs"]
@@ -190,6 +196,8 @@ class ElasticViewStore(ViewStore):
     def is_sealed(self, version: int) -> bool:
         if version == 0:
             return True
+        if time.monotonic() < self._away_until:
+            raise StoreAway(f"Elasticsearch at {self._where} did not answer a moment ago.")
         while True:
             birth = self._birth or self._read_birth()
             if birth is None:
@@ -206,7 +214,7 @@ class ElasticViewStore(ViewStore):
         """What the store knows under some ids, and how many rows there are, in one round trip."""
         rows = counted.extra(size=0, track_total_hits=True).to_dict()
         with self._answering():
-            answer = self._client.msearch(
+            answer = self._client.options(request_timeout=READERS_WAIT_S).msearch(
                 searches=[
                     {"index": self._meta, "ignore_unavailable": True, "allow_partial_search_results": False},
                     {"query": {"ids": {"values": ids}}, "size": len(ids)},
@@ -445,10 +453,9 @@ class ElasticViewStore(ViewStore):
             yield from hits
 
     def _page(self, wanted: Search, indexes: str) -> list[list]:
-        self._refresh_own()
         body = wanted.extra(_source=False, stored_fields="_none_", track_total_hits=False).to_dict()
         with self._answering():
-            answer = self._client.search(
+            answer = self._client.options(request_timeout=READERS_WAIT_S).search(
                 index=indexes,
                 body=body,
                 ignore_unavailable=True,
@@ -466,9 +473,12 @@ class ElasticViewStore(ViewStore):
             )
         return answer["hits"]["total"]["value"]
 
-    def _refresh_own(self) -> None:
-        """Let searches find what this process has written."""
-        if self._unrefreshed:
+    def _refresh_own(self, version: int) -> None:
+        """Let searches find what this process has written, where it wrote rows of up to `version`.
+
+        A run reads what is published while it writes the next version: refreshing for that would cost more than the rest.
+        """
+        if any(written <= version for written in self._unrefreshed.values()):
             self._refresh(",".join(sorted(self._unrefreshed)))
             self._unrefreshed.clear()
 
@@ -539,6 +549,7 @@ class ElasticViewStore(ViewStore):
         try:
             yield
         except TransportError as error:
+            self._away_until = time.monotonic() + AWAY_FOR_S
             raise StoreAway(f"Elasticsearch at {self._where} does not answer ({type(error).__name__}).") from error
         except ApiError as error:
             if error.meta.status not in BUSY:
@@ -552,13 +563,13 @@ class ElasticViewStore(ViewStore):
         try:
             health = hasty.cluster.health(index=f"{self._prefix}-*", expand_wildcards="all")
         except (TransportError, ApiError) as error:
-            return f"Elasticsearch at {self._where} does not answer ({type(error).__name__})."
+            return f"Elasticsearch at {self._where} does not answer ({error})."
         if health["status"] == "red":
             return f"Elasticsearch at {self._where} is red: {health['unassigned_shards']} shards are not assigned."
         return None
 
     def size(self) -> StoreSize | None:
-        self._refresh_own()
+        self._refresh_all()
         with self._answering():
             found = self._client.indices.stats(index=self._all_indexes(), metric=["docs", "store"])["_all"]["total"]
         return StoreSize(found.get("docs", {}).get("count", 0), found.get("store", {}).get("size_in_bytes", 0))
