@@ -39,7 +39,7 @@ fix: $(DEV_READY) ## format, and repair what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="--only NAME --profile"
+bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="--only NAME --profile services"
 	@exec $(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/ready ## resolve requirements*.in anew into pinned requirements*.txt

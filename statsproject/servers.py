@@ -55,7 +55,7 @@ def troubles() -> dict[str, str | None]:
     for server in servers:
         threading.Thread(target=_look, args=(server, told), name=f"look at {server.part}", daemon=True).start()
     found: dict[str, str | None] = {
-        server.part: f"{server.variable}: no answer within {ANSWER_WITHIN_S:.0f} s." for server in servers
+        server.part: f"{server.variable}: no answer within {ANSWER_WITHIN_S:g} s." for server in servers
     }
     deadline = time.monotonic() + ANSWER_WITHIN_S
     for _ in servers:

@@ -41,7 +41,24 @@ class Suite:
 
 SUITES = (
     Suite("Redis", ("redis",), ("redis",), ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py"), 0),
+    Suite(
+        "PostgreSQL",
+        ("postgresql",),
+        ("postgresql",),
+        (
+            "tests/contract/test_event_log.py",
+            "tests/contract/test_view_store.py",
+            "tests/unit/test_batch_seam.py",
+            "tests/unit/test_batch_ledger.py",
+            "tests/unit/test_batch_run.py",
+            "tests/api/test_stats_api.py",
+            *("-m", "not services"),
+        ),
+    ),
     Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
+    Suite("Answers from Elasticsearch", ("elasticsearch",), ("elasticsearch",), ("tests/api/test_stats_api.py",)),
+    # They start servers of their own, which they stop and start again.
+    Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 
 

@@ -20,7 +20,7 @@ from aggregations.rollups import rollup_named
 from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.run import StoreEmptied, _Work
-from batch.view_store import RowsGone, view_store
+from batch.view_store import RowsGone, StoreAway, view_store
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
 from events.models import ApiKey, Cut, Hub
@@ -30,6 +30,7 @@ from tests.rows import lose_rows
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, raw, seam
 from views_layer.models import ViewRow
+from views_layer.stores.orm import OrmViewStore
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -125,6 +126,38 @@ def test_a_swap_that_nobody_ran_is_finished_and_is_daily_if_that_is_due(at) -> N
     seam.reconcile(at(NOW))
     assert runs() == [(1, "daily")]
     assert answered() == (1, 1, "views+buffers")
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """Lets a method of the view store find its server away."""
+
+    def refuse(*_: object) -> None:
+        raise StoreAway("The view store does not answer.")
+
+    return lambda method: monkeypatch.setattr(OrmViewStore, method, refuse)
+
+
+def test_with_a_view_store_that_is_away_answers_are_raw_and_nothing_is_published(at, away) -> None:
+    append()
+    seam.run_now(Run.HOURLY)
+    away("is_sealed")
+    assert (seam.reconcile(at(timezone.now() + timedelta(hours=2))), answered()) == (None, (1, 1, "raw"))
+    assert runs() == [(1, "hourly")]
+
+
+def test_a_run_that_cannot_clean_up_is_published(away) -> None:
+    append()
+    away("clean_up")
+    assert seam.run_now(Run.HOURLY).published_at is not None
+
+
+def test_a_zone_changes_while_the_view_store_is_away(away) -> None:
+    away("forget_days")
+    hub = Hub.objects.get(slug=HUB)
+    hub.timezone = "Europe/Paris"
+    hub.save()
+    assert Hub.objects.get(slug=HUB).timezone == "Europe/Paris"
 
 
 def test_an_emptied_view_store_is_rebuilt_by_itself(at) -> None:

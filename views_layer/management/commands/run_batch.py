@@ -9,6 +9,7 @@ from redis import RedisError
 from tqdm import tqdm
 
 from batch.models import Run
+from batch.view_store import StoreAway
 from views_layer import seam
 
 
@@ -31,6 +32,8 @@ class Command(BaseCommand):
 
             try:
                 run = seam.run_now(kind, progress)
+            except StoreAway as away:
+                raise CommandError(f"{away} Nothing is lost; run it again once the view store serves.") from away
             except (RedisError, TimeoutError) as error:
                 raise CommandError(f"{error} Is `make run` running with this DATA_DIR?") from error
         self.stdout.write(
