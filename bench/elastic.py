@@ -3,6 +3,7 @@
 Needs an Elasticsearch: TEST_VIEW_STORE_URL names one that runs, or one is started as `make test-services` does.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -95,19 +96,25 @@ def _published(url: str, groups: list[Group], epoch: int) -> Figures:
 
 def _bare_s(url: str, store: ElasticViewStore, groups: list[Group], epoch: int) -> float:
     """Seconds of a bulk of the same documents, encoded before, into an index of the same kind, with its refresh."""
-    lines = [line for group in groups for row in group for line in store._creation(epoch, row)[1:]]
     name = f"{PREFIX}_bare"
+    documents = [(_named(store, epoch, row), store._creation(epoch, row)[1]) for group in groups for row in group]
     with Elasticsearch(url) as client:
         mappings = {"dynamic": "strict", **RowDocument._doc_type.mapping.to_dict()}
         client.indices.create(index=name, settings={"refresh_interval": "-1"}, mappings=mappings)
 
         def send() -> None:
-            for first in range(0, len(lines), AT_ONCE):
-                body: list = [part for line in lines[first : first + AT_ONCE] for part in (b'{"create":{}}', line)]
+            for first in range(0, len(documents), AT_ONCE):
+                body: list = [line for document in documents[first : first + AT_ONCE] for line in document]
                 assert not client.bulk(index=name, operations=body, filter_path="errors")["errors"]
             client.indices.refresh(index=name)
 
         return seconds_of(send)
+
+
+def _named(store: ElasticViewStore, epoch: int, row: ViewRow) -> bytes:
+    """The creation of a row in whichever index."""
+    creation = json.loads(store._creation(epoch, row)[0])
+    return json.dumps({"create": {"_id": creation["create"]["_id"]}}).encode()
 
 
 def _first_ms(options: Options, key: str, question: str) -> float:

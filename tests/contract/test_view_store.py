@@ -155,6 +155,7 @@ class ViewStoreContract:
 
     def test_days_and_months_are_forgotten_and_hours_stay(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"m", MONTH), row(1, b"o", DAY, hub="other")])
+        assert store.seal(1, store.birth())
         store.forget_days("acme")
         assert [self.found(store, 1, grain) for grain in (HOUR, DAY, MONTH)] == [[(1, 1, b"h")], [], []]
         assert len(store.addresses("other", "media", DAY, 0, 9, 1)) == 1
@@ -249,6 +250,24 @@ class TestElasticViewStore(ViewStoreContract):
         store.discard(3)
         assert (store.is_sealed(2), store.birth()) == (True, sealed)
         assert self.found(store, 3, end=1_500) == [(1, 2, b"again"), (1_400, 1, b"february")]
+
+    def test_days_that_a_run_writes_meanwhile_stay(self, store, sealed):
+        store.write(2, [row(1, b"d", DAY)])
+        self.make_store().forget_days("acme")
+        assert (store.seal(2, sealed), self.found(store, 2, DAY)) == (True, [(1, 2, b"d")])
+
+    def test_a_seal_made_while_rows_were_deleted_misses_none_of_them(self, store, sealed, monkeypatch):
+        store.write(2, [row(1, b"again")])
+        store.seal(2, sealed)
+        other, bulk = self.make_store(), store._bulk
+
+        def seal_and_delete(*arguments, **options):
+            monkeypatch.undo()  # between the seals that ask for fewer rows, and the deletion
+            assert other.seal(3, sealed)
+            return bulk(*arguments, **options)
+
+        monkeypatch.setattr(store, "_bulk", seal_and_delete)
+        assert (store.clean_up(2), store.is_sealed(3), store.birth()) == (1, True, sealed)
 
     def test_a_discarded_version_is_sealed_no_more(self, store, sealed):
         store.discard(1)

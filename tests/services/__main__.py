@@ -51,12 +51,16 @@ SUITES = (
             "tests/unit/test_batch_seam.py",
             "tests/unit/test_batch_ledger.py",
             "tests/unit/test_batch_run.py",
-            "tests/api/test_stats_api.py",
             *("-m", "not services"),
         ),
     ),
     Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
-    Suite("Answers from Elasticsearch", ("elasticsearch",), ("elasticsearch",), ("tests/api/test_stats_api.py",)),
+    Suite(
+        "Answers from both",
+        ("postgresql", "elasticsearch"),
+        ("postgresql", "elasticsearch"),
+        ("tests/api/test_stats_api.py", "tests/golden"),
+    ),
     # They start servers of their own, which they stop and start again.
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )

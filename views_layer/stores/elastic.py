@@ -17,6 +17,7 @@ import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby, islice
@@ -33,8 +34,10 @@ from batch.view_store import RowAddress, RowsGone, StoreAway, StoreSize, ViewRow
 
 logger = logging.getLogger(__name__)
 
-BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Of payloads in one request, about."""
+BYTES_AT_ONCE, WRITTEN_AT_ONCE = 2 * 1024 * 1024, 250
+"""Of payloads, and rows, in one request that writes, about."""
+SENT_TOGETHER = 2
+"""Requests at a time: the server works on one while the next is on its way."""
 FETCHED_AT_ONCE = 500
 PAGE = 10_000
 """Hits of one search; the server allows no more."""
@@ -45,7 +48,7 @@ TRIES_FOR_S = 20.0
 """How long a write is tried again where the server is busy."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 BUSY = {429, 502, 503, 504}
-CREATED, OK, MISSING, THERE = 201, 200, 404, 409
+CREATED, OK, WRONG, MISSING, THERE = 201, 200, 400, 404, 409
 LOOKS_FOR_S = 0.7
 READERS_WAIT_S = 5.0
 AWAY_FOR_S = 2.0
@@ -99,14 +102,15 @@ class ElasticViewStore(ViewStore):
     # Rows.
 
     def write(self, version: int, rows: Iterable[ViewRow]) -> int:
-        written, remaining = 0, iter(rows)
-        while some := _some(remaining):
-            for name in sorted({self._index(row.start) for row in some}):
-                self._make_index(name)
-                self._unrefreshed[name] = min(version, self._unrefreshed.get(name, version))
-            created = self._bulk([self._creation(version, row) for row in some])
-            self._created[version] += created
-            written += len(some)
+        written, parts = 0, _parts(iter(rows))
+        with ThreadPoolExecutor(SENT_TOGETHER) as pool:
+            for together in _batches(parts, SENT_TOGETHER):
+                for name in sorted({self._index(row.start) for part in together for row in part}):
+                    self._make_index(name)
+                    self._unrefreshed[name] = min(version, self._unrefreshed.get(name, version))
+                actions = [[self._creation(version, row) for row in part] for part in together]
+                self._created[version] += sum(pool.map(self._bulk, actions))
+                written += sum(map(len, together))
         return written
 
     def _creation(self, version: int, row: ViewRow) -> Action:
@@ -322,13 +326,16 @@ class ElasticViewStore(ViewStore):
         del self._created[version]
 
     def forget_days(self, hub: str) -> None:
-        self._delete(_rows(hub=hub).filter("terms", grain=[DAY, MONTH]))
+        sealed = max(self._sealed_versions(), default=0)
+        # What a run writes meanwhile stays: its seal must find as many rows as it made.
+        self._delete(_rows(hub=hub).filter("terms", grain=[DAY, MONTH]).filter("range", version={"lte": sealed}))
 
     def clean_up(self, version: int) -> int:
         birth = self._current()
         cleaned = next((meta["version"] for meta in self._kept("cleaned", birth)), 0)
         if version <= cleaned:
             return 0
+        before = self._sealed_versions()
         self._refresh_all()
         # Only what a version wrote since the last clean-up makes older rows stale, and only those of its buckets.
         fresh = Search().filter("range", version={"gt": cleaned, "lte": version}).sort("bucket", "version")
@@ -337,6 +344,7 @@ class ElasticViewStore(ViewStore):
         for some in _batches(buckets, BUCKETS_AT_ONCE):
             deleted += self._drop(self._stale(some, version))
         self._refresh_all()
+        self._settle(before)
         self._forget([_seal_id(birth, s["version"]) for s in self._kept("seal", birth) if s["version"] < version])
         self._keep(f"cleaned:{birth}", "cleaned", birth, version=version)
         return deleted
@@ -349,10 +357,12 @@ class ElasticViewStore(ViewStore):
         return [row for some in rows for row in some[:-1]]
 
     def _delete(self, wanted: Search) -> None:
+        before = self._sealed_versions()
         self._refresh_all()
         for some in _batches(self._hits(wanted.sort("bucket", "version"), self._all_indexes()), BUCKETS_AT_ONCE):
             self._drop([(bucket, version) for bucket, version in some])
         self._refresh_all()
+        self._settle(before)
 
     def _drop(self, rows: Sequence[tuple[str, int]]) -> int:
         """Delete rows by bucket and version. First the seals ask for so many fewer: readers must not miss them."""
@@ -366,6 +376,17 @@ class ElasticViewStore(ViewStore):
                 self._keep(_seal_id(birth, seal["version"]), **seal)
         self._bulk([_deletion(self._index(_start(bucket)), f"{bucket}:{version}") for bucket, version in rows])
         return len(rows)
+
+    def _sealed_versions(self) -> set[int]:
+        return {seal["version"] for seal in self._kept("seal", self._current())}
+
+    def _settle(self, before: set[int]) -> None:
+        """Let seals that were made while rows were deleted, and not there `before`, ask for no row that went."""
+        birth = self._current()
+        for seal in self._kept("seal", birth):
+            if seal["version"] not in before:
+                seal["rows"] = min(seal["rows"], self._count(_up_to(seal["version"])))
+                self._keep(_seal_id(birth, seal["version"]), **seal)
 
     # What is known of the store.
 
@@ -545,16 +566,19 @@ class ElasticViewStore(ViewStore):
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Raises StoreAway where the server does not answer, or has no room or no shard for the request now."""
+        """Raises StoreAway where the server does not answer, or refuses what is asked well: it is busy, lacks a shard or an
+        index, or knows the user not."""
         try:
             yield
         except TransportError as error:
             self._away_until = time.monotonic() + AWAY_FOR_S
             raise StoreAway(f"Elasticsearch at {self._where} does not answer ({type(error).__name__}).") from error
         except ApiError as error:
-            if error.meta.status not in BUSY:
+            if error.meta.status == WRONG:
                 raise
-            raise StoreAway(f"Elasticsearch at {self._where} is too busy, or lacks a shard ({error.error}).") from error
+            raise StoreAway(
+                f"Elasticsearch at {self._where} refuses with {error.meta.status} ({error.error})."
+            ) from error
 
     # For those who watch.
 
@@ -586,15 +610,18 @@ def _up_to(version: int) -> Search:
     return Search().filter("range", version={"lte": version})
 
 
-def _some(rows: Iterator[ViewRow]) -> list[ViewRow]:
-    """The next rows, as many as go into one request."""
-    some, size = [], 0
-    for row in islice(rows, FETCHED_AT_ONCE):
+def _parts(rows: Iterator[ViewRow]) -> Iterator[list[ViewRow]]:
+    """The rows, as many at a time as go into one request."""
+    some: list[ViewRow] = []
+    size = 0
+    for row in rows:
         some.append(row)
         size += len(row.payload)
-        if size > BYTES_AT_ONCE:
-            break
-    return some
+        if size > BYTES_AT_ONCE or len(some) == WRITTEN_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _bucket(hub: str, rollup: str, grain: str, start: int, end: int) -> str:
