@@ -24,6 +24,8 @@ SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
 )
+WITHOUT_MIGRATIONS = "--no-migrations"
+"""Each process makes three databases; the line migrates them as `make run` does."""
 NO_TESTS = 5
 """pytest's exit code where nothing was selected."""
 
@@ -51,7 +53,7 @@ SUITES = (
             "tests/unit/test_batch_seam.py",
             "tests/unit/test_batch_ledger.py",
             "tests/unit/test_batch_run.py",
-            *("-m", "not services"),
+            *("-m", "not services", WITHOUT_MIGRATIONS),
         ),
     ),
     Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
@@ -59,7 +61,7 @@ SUITES = (
         "Answers from both",
         ("postgresql", "elasticsearch"),
         ("postgresql", "elasticsearch"),
-        ("tests/api/test_stats_api.py", "tests/golden"),
+        ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
     ),
     # They start servers of their own, which they stop and start again.
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
