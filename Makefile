@@ -8,7 +8,7 @@ hash = $(shell cat $(1) | cksum | tr ' ' '-')
 RUN_READY := $(VENV)/ready-run-$(call hash,requirements.txt)
 DEV_READY := $(VENV)/ready-dev-$(call hash,requirements.txt requirements-dev.txt)
 
-.PHONY: help run test test-faults check fix bench lock clean
+.PHONY: help run test test-services test-faults check fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,7 +18,10 @@ run: $(RUN_READY) ## everything on this machine; PORT, HOST, DATA_DIR, DEMO=0 ch
 	@exec $(BIN)/python manage.py serve --stop-with-parent
 
 test: $(DEV_READY) ## the test suite, embedded parts only; ARGS="-k name"
-	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not services" $(ARGS)
+
+test-services: $(DEV_READY) ## the tests that need real servers, which are installed or started; ARGS="--only Redis"
+	@exec $(BIN)/python -m tests.services $(ARGS)
 
 test-faults: $(DEV_READY) ## the real processes under faults; FAULTS=500 SEED=1, ARGS="--only redis --long 6"
 	@exec $(BIN)/python -m tests.faults $(ARGS)
@@ -36,7 +39,7 @@ fix: $(DEV_READY) ## format, and repair what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="--only NAME --profile"
+bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="--only NAME --profile services"
 	@exec $(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/ready ## resolve requirements*.in anew into pinned requirements*.txt

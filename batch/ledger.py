@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
 from django.utils import timezone
 
 from batch.models import Run
 from events.cuts import mark_published, published_cut
+from events.exclusive import shut_out_others
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def claim(epoch: int, kind: str) -> Run | None:
     """
     now = timezone.now()
     with transaction.atomic():
+        shut_out_others(DEFAULT_DB_ALIAS, "ledger")
         earlier = list(Run.objects.filter(epoch=epoch).order_by("id"))
         if any(run.published_at for run in earlier):
             return None
@@ -71,7 +73,11 @@ def report(run: Run, step: str) -> None:
 
 
 def refuse_published(epoch: int) -> None:
-    """Raises Fenced where an epoch has been published: what is still done for it comes too late."""
+    """Raises Fenced where an epoch has been published: what is still done for it comes too late.
+
+    To be called first in a transaction; nothing is published until that ends.
+    """
+    shut_out_others(DEFAULT_DB_ALIAS, "ledger")
     published = published_cut()
     if published and published.epoch >= epoch:
         raise Fenced(f"Epoch {epoch} has been published by another run.")
@@ -80,6 +86,7 @@ def refuse_published(epoch: int) -> None:
 def publish(run: Run) -> None:
     """Publish the epoch in the ledger, once. Raises Fenced where a newer claim has it."""
     with transaction.atomic():
+        shut_out_others(DEFAULT_DB_ALIAS, "ledger")
         report(run, "publish")
         mark_published(run.epoch, timezone.now())
         run.published_at = timezone.now()

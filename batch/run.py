@@ -28,7 +28,7 @@ from batch.deltas import Deltas
 from batch.engine import Window, engine
 from batch.models import ArchiveFile, Audit, Mismatch, RebuiltWindow, Restatement, Run
 from batch.rows import RowWriter, hours_of
-from batch.view_store import ViewRow, view_store
+from batch.view_store import StoreAway, ViewRow, view_store
 from events.cuts import cut_position, published_cut
 from events.log import event_log
 from events.models import Hub
@@ -88,7 +88,10 @@ def run_epoch(epoch: int, kind: str, buffers: Buffers, progress: Progress = sile
 
 def _clean_up(epoch: int) -> None:
     """Delete what readers of the epoch before, and later ones, cannot need."""
-    view_store().clean_up(epoch - 1)
+    try:
+        view_store().clean_up(epoch - 1)
+    except StoreAway as away:
+        logger.warning("%s Epoch %d is published; what it made stale goes with the next.", away, epoch)
     archive.clean_up(epoch - 1)
     kept.clean_up(epoch - 1)
     RebuiltWindow.objects.filter(epoch__lte=epoch).delete()

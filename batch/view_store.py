@@ -49,8 +49,15 @@ class RowsGone(Exception):
     """A row was cleaned up between two reads; the reader starts again from the published epoch."""
 
 
+class StoreAway(RowsGone):
+    """The store does not answer, or refuses for now: nothing can be read of it or written to it. Try again later.
+
+    What a run has written stays and is written no second time, so a run that ends by it is simply done again.
+    """
+
+
 class ViewStore(ABC):
-    """A store of immutable, version-addressed rows."""
+    """A store of immutable, version-addressed rows. Each method may raise StoreAway where the store is a server."""
 
     @abstractmethod
     def write(self, version: int, rows: Iterable[ViewRow]) -> int:
@@ -109,6 +116,10 @@ class ViewStore(ABC):
 
         A run that began before the change may still write rows of the old zone; readers tell by their ends.
         """
+
+    def trouble(self) -> str | None:
+        """Why the store does not serve now, in a sentence; None where it does. Told within about a second."""
+        return None
 
     def size(self) -> StoreSize | None:
         """How much the store holds, for those who watch it; None where that cannot be told cheaply."""

@@ -15,8 +15,14 @@ from pathlib import Path
 
 from statsproject.supervisor import MARK, end_orphans
 
-SCENARIOS = ("commits", "collecting", "visible", "hour", "history", "distinct", "peak", "start")
-"""Each is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
+PROFILES = {
+    "embedded": ("commits", "collecting", "visible", "hour", "history", "distinct", "peak", "start"),
+    "services": ("elastic",),
+}
+"""Each scenario is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
+SCENARIOS = tuple(name for scenarios in PROFILES.values() for name in scenarios)
+
+SERVERS = ("DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL")
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,14 +30,15 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", choices=SCENARIOS, help=", ".join(SCENARIOS))
-    parser.add_argument("--profile", action="store_true", help="print where the time goes, to stderr")
+    parser.add_argument("--profile", choices=PROFILES, default="embedded", help="the parts that are measured")
+    parser.add_argument("--timings", action="store_true", help="print where the time goes, to stderr")
     parser.add_argument("--quick", action="store_true", help="a smoke test: small, and its figures mean nothing")
     parser.add_argument("--with-install", action="store_true", help="start: measure the installation too")
     options = parser.parse_args()
-    flags = [flag for flag in ("profile", "quick", "with_install") if getattr(options, flag)]
+    flags = [flag for flag in ("timings", "quick", "with_install") if getattr(options, flag)]
     figures: dict[str, dict] = {}
     failed = []
-    for name in options.only or SCENARIOS:
+    for name in options.only or PROFILES[options.profile]:
         print(f"{name} (load average {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
         found = run(name, flags)
         figures |= found or {}
@@ -57,7 +64,7 @@ def run(name: str, flags: list[str]) -> dict[str, dict] | None:
             "COLLECT_RATE": "0",
             MARK: data_dir,
         }
-        for foreign in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "TRUSTED_PROXIES"):
+        for foreign in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "TRUSTED_PROXIES", *SERVERS):
             environment.pop(foreign, None)
         try:
             done = subprocess.run(

@@ -48,7 +48,7 @@ class Options:
     """How a scenario is run. `is_quick` lowers the scale to a smoke test, whose figures mean nothing."""
 
     is_quick: bool = False
-    is_profiled: bool = False
+    is_timed: bool = False
     with_install: bool = False
 
     def scaled(self, size: int, quick: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from events.committer import Busy, Committer, Unsure
 from events.directory import Memory, counted_since, grant_of
@@ -80,6 +81,11 @@ class Collector:
             headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
         except Unsure as unsure:
             status, answer = 503, {"error": {"code": "outcome_unknown", "detail": str(unsure), "field": None}}
+            headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("Not collected: hubs and keys cannot be looked up (%s).", str(error).partition("\n")[0])
+            detail = "Hubs and keys cannot be looked up now; nothing was written, send the events again later."
+            status, answer = 503, {"error": {"code": "busy", "detail": detail, "field": None}}
             headers.append(("Retry-After", str(random.randint(*RETRY_AFTER_S))))
         except Exception:
             logger.exception("A request to collect events failed.")

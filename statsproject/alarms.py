@@ -17,7 +17,7 @@ from django_celery_beat.models import PeriodicTask
 from batch.models import Mismatch
 from events.log import event_log
 from events.models import Removal
-from statsproject import pulse
+from statsproject import pulse, servers
 from statsproject.celery import SCHEDULE, Tick
 from views_layer import seam
 
@@ -62,6 +62,10 @@ class Facts:
         return seam.status(self.now, has_redis=self.parts["redis"])
 
     @cached_property
+    def servers(self) -> dict[str, str | None]:
+        return servers.troubles()
+
+    @cached_property
     def free_bytes(self) -> int:
         return shutil.disk_usage(settings.DATA_DIR).free
 
@@ -93,6 +97,15 @@ def _redis(facts: Facts) -> Alarm | None:
         )
         return Alarm("redis", CRITICAL, sentence)
     return None
+
+
+def _servers(facts: Facts) -> Alarm | None:
+    wrong = [trouble for trouble in facts.servers.values() if trouble]
+    return Alarm("servers", CRITICAL, " ".join(wrong)) if wrong else None
+
+
+def _servers_are_fine(facts: Facts) -> str:
+    return f"{', '.join(facts.servers)} serve." if facts.servers else "Every part is embedded."
 
 
 def _lag(facts: Facts) -> Alarm | None:
@@ -217,6 +230,7 @@ def _removals(facts: Facts) -> Alarm | None:
 CHECKS = (
     Check("redis", _redis, lambda facts: "Redis answers, and its buffers agree with the recorded cuts."),
     Check("parts", _parts, lambda facts: f"{', '.join(part for part in facts.parts if part != 'redis')} run."),
+    Check("servers", _servers, _servers_are_fine),
     Check("lag", _lag, _lag_is_fine),
     Check("publication", _publication, _publication_is_fine),
     Check("audit", _audit, lambda facts: f"Audits so far: {facts.status['audits']}; no difference is open."),

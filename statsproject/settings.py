@@ -8,6 +8,7 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -113,15 +114,16 @@ def _sqlite(name: str, synchronous: str) -> dict:
 
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
-    "default": _sqlite("affluence.sqlite3", "FULL"),
-    "log": _sqlite("log.sqlite3", "FULL"),
-    "views": _sqlite("views.sqlite3", "NORMAL"),
+    "default": database_at("DATABASE_URL", _sqlite("affluence.sqlite3", "FULL")),
+    "log": database_at("EVENT_LOG_URL", _sqlite("log.sqlite3", "FULL")),
+    "views": database_of_views("VIEW_STORE_URL", _sqlite("views.sqlite3", "NORMAL")),
 }
+refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": "EVENT_LOG_URL", "views": "VIEW_STORE_URL"})
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
-VIEW_STORE: dict[str, Any] = {"BACKEND": "views_layer.stores.orm.OrmViewStore", "OPTIONS": {}}
+VIEW_STORE = view_store_at("VIEW_STORE_URL")
 BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 
@@ -317,8 +319,8 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    # It says of each login that it was one.
-    "loggers": {"axes": {"level": "WARNING"}},
+    # They say of each login, or request, that it was one.
+    "loggers": {"axes": {"level": "WARNING"}, "elastic_transport": {"level": "WARNING"}},
 }
 
 # Who may read /metrics.

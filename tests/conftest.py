@@ -1,7 +1,8 @@
 """The suite's own DATA_DIR, and a real Redis in it.
 
 Settings are named here and not in pyproject.toml: pytest-django would read them before DATA_DIR is set. Each process of
-pytest-xdist has a directory of its own, so nothing is shared between them.
+pytest-xdist has a directory of its own, so nothing is shared between them. Of servers that run already, which
+`python -m tests.services` names, each has databases and indexes of its own.
 """
 
 import os
@@ -15,17 +16,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.services import servers
+
 if "statsproject.settings" in sys.modules:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
 for name in (
-    "REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST", "PORT", "DEMO", "TRUSTED_PROXIES",
-    "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
+    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
+    "HOST", "PORT", "DEMO", "TRUSTED_PROXIES", "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
 ):  # fmt: skip
     os.environ.pop(name, None)
 for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
+servers.name_in_settings(DATA_DIR)
 os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
 
 
@@ -48,16 +52,39 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def rows_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves in Elasticsearch goes with it, as Django sees to for databases."""
+    yield
+    is_kept = os.environ.get("VIEW_STORE_URL", "").startswith("http")
+    if is_kept and request.node.get_closest_marker("django_db"):
+        from batch.view_store import view_store
+        from tests.rows import lose_rows
+
+        lose_rows()
+        view_store.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def elasticsearch() -> dict:
+    """The options of a view store in an Elasticsearch that runs, with a prefix of this suite's own."""
+    if servers.ELASTICSEARCH not in os.environ:
+        pytest.skip(f"No Elasticsearch: {servers.ELASTICSEARCH} is not set; make test-services starts one.")
+    return {"hosts": [os.environ[servers.ELASTICSEARCH]], "prefix": f"{servers.own_name(DATA_DIR)}_contract"}
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    """The URL of a real Redis, started as `make run` starts it, where settings expect it."""
+    """The URL of a real Redis: that of the profile, or one started as `make run` starts it, where settings expect it."""
     import redis
     from django.conf import settings
 
     from statsproject.processes import redis_part
 
     part = redis_part()
-    assert part is not None
+    if part is None:
+        yield settings.REDIS_URL
+        return
     assert part.before is not None
     part.before(0)
     process = subprocess.Popen(part.command)

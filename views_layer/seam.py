@@ -37,7 +37,7 @@ from aggregations.rollups import Rollup
 from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
-from batch.view_store import RowsGone, view_store
+from batch.view_store import RowsGone, StoreAway, view_store
 from events.birth import log_birth
 from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
@@ -61,7 +61,7 @@ WAIT_S = 120
 class Moment:
     """What one answer is computed from: an epoch's rows, the buffers' cells after it, all at one log position.
 
-    `has_rows` is False where the view store lost the epoch: then only raw events give the answer. `has_buffers` is
+    `has_rows` is False where the view store lost the epoch or is away: then only raw events give the answer. `has_buffers` is
     False without Redis: then the answer ends at the cut.
     """
 
@@ -92,7 +92,7 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
         cut_at=published.cut_at if published else None,
         mark=state.mark,
         as_of=now if state.mark == head else _received_at(state.mark, now),
-        has_rows=view_store().is_sealed(state.published),
+        has_rows=_has_rows(state.published),
         has_buffers=True,
         cells=cells,
     )
@@ -108,6 +108,15 @@ def verify(moment: Moment) -> None:
         raise RowsGone(f"Epoch {published.epoch} was published while epoch {moment.epoch} was read; read again.")
     if moment.has_rows and not view_store().is_sealed(moment.epoch):
         raise RowsGone(f"The view store was emptied while epoch {moment.epoch} was read; read again.")
+
+
+def _has_rows(epoch: int) -> bool:
+    """Whether the rows of an epoch can be read; False also where the view store is away."""
+    try:
+        return view_store().is_sealed(epoch)
+    except StoreAway as away:
+        logger.warning("%s The answer comes from the raw events.", away)
+        return False
 
 
 def _buffered(hub: str, rollups: Sequence[Rollup]) -> tuple[buffers.Pipeline | None, dict[str, list[Cells]]]:
@@ -142,7 +151,7 @@ def _moment_of_rows(published: Cut | None, now: datetime) -> Moment:
         cut_at=published.cut_at if published else None,
         mark=cut,
         as_of=published.cut_at if published else now,
-        has_rows=view_store().is_sealed(published.epoch if published else 0),
+        has_rows=_has_rows(published.epoch if published else 0),
         has_buffers=False,
         cells={},
     )
@@ -258,8 +267,17 @@ def reconcile(now: datetime) -> Run | None:
 
     A missed tick costs seconds and a doubled one nothing. The first run after 00:00 GMT is the daily one. A view store
     that lost its rows, or is of another declaration, is rebuilt; an archive that lost files is written again. An epoch
-    whose runs fail one after the other waits longer and longer, see views_layer.tries.
+    whose runs fail one after the other waits longer and longer, see views_layer.tries. With a view store that is away
+    nothing is published, and buffers keep what waits: the next tick tries again.
     """
+    try:
+        return _reconciled(now)
+    except StoreAway as away:
+        logger.warning("%s The next tick tries again.", away)
+        return None
+
+
+def _reconciled(now: datetime) -> Run | None:
     log = event_log()
     waiting = _frozen(log)
     if waiting is not None:

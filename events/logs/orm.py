@@ -1,7 +1,7 @@
 """The embedded event log: SQLite (or PostgreSQL) tables of the database alias `log`.
 
-An append is one transaction. On SQLite it takes the write lock when it begins (`transaction_mode` IMMEDIATE), so that
-the appends of all processes come one after the other; elsewhere the unique keys fence the slower of two writers.
+An append is one transaction. It begins with a lock (on SQLite that of the file, `transaction_mode` IMMEDIATE), so that
+the appends of all processes come one after the other; the unique keys fence whoever writes without it.
 """
 
 import os
@@ -15,11 +15,12 @@ from itertools import takewhile
 from typing import Any
 
 import pyarrow
-from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 
 from aggregations.event import Event, decode_events, encode_events
 from aggregations.rollups import HOUR_MS
 from events import models
+from events.exclusive import shut_out_others
 from events.journal import empty_journal
 from events.log import (
     FREQUENT,
@@ -335,8 +336,11 @@ class OrmEventLog(EventLog):
     def writer(self, partition: str = "main") -> Iterator[LogWriter]:
         try:
             with transaction.atomic(using=ALIAS):
+                shut_out_others(ALIAS, "log")
                 yield OrmLogWriter(partition)
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
+            if not connections[ALIAS].in_atomic_block:
+                connections[ALIAS].close_if_unusable_or_obsolete()  # a server that was restarted broke it
             raise LogBusy(f"The event log cannot be written now ({error}); nothing was written, try again.") from error
         except IntegrityError as error:
             raise WriterFenced(f"Another writer was faster ({error}); nothing was written, try again.") from error
@@ -402,7 +406,7 @@ def _add_account(cursor, hub: str, hour: int, account: Account) -> None:
 
 def _one(cursor, query: str, parameters: list) -> int:
     cursor.execute(query, parameters)
-    return cursor.fetchone()[0] or 0
+    return int(cursor.fetchone()[0] or 0)  # a sum of PostgreSQL is a Decimal
 
 
 def _last_sequence(cursor, partition: str) -> int:

@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from events.collector import Collector, address_of, language_of
@@ -388,6 +389,16 @@ def test_it_answers_while_the_log_cannot_be_opened_and_collects_when_it_can(hub)
         True,
         1,
     )
+
+
+def test_it_asks_to_come_back_where_keys_cannot_be_looked_up(hub):
+    def look_up(digest: str) -> None:
+        raise OperationalError("the connection was refused")
+
+    collector = Collector(None)
+    collector._grant_of = look_up
+    status, answer, headers = request(collector, json.dumps(event()).encode(), HTTP_AUTHORIZATION="Bearer key")
+    assert (status, answer["error"]["code"], headers["Retry-After"] in WAITS) == (503, "busy", True)
 
 
 def test_it_says_that_it_does_not_know_when_a_write_takes_too_long(hub):

@@ -19,8 +19,8 @@ from events.normaliser import Caller, normalise
 from events.sent import TrustedSent, checked_or_reject
 from speed import consumer
 from tests import caches, oracle
+from tests.rows import lose_rows
 from views_layer import ask, seam
-from views_layer.models import Seal, ViewRow
 from views_layer.question import TIME_DIMENSIONS
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -269,8 +269,7 @@ def test_it_answers_as_the_oracle_in_every_state(fresh, seed):
     append([random_event(rng, rng.choice(hubs)) for _ in range(80)])
     consumer.apply_new()
     wrong += questions.wrong("late events in rows and in buffers")
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     wrong += questions.wrong("no view store", every=6)
     seam.run_now(Run.REBUILD)
     wrong += questions.wrong("rebuild")

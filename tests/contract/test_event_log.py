@@ -24,6 +24,12 @@ from events.logs.orm import OrmEventLog
 from events.models import Chunk as ChunkRow
 from events.models import RejectedCount, RejectedEvent
 
+HOLDING = {
+    "sqlite": ["BEGIN IMMEDIATE"],
+    "postgresql": ["BEGIN", "SELECT pg_advisory_xact_lock(hashtextextended('affluence log', 0))"],
+}
+IMPATIENT = {"sqlite": "PRAGMA busy_timeout = 1", "postgresql": "SET lock_timeout = 10"}
+
 
 class Boom(Exception):
     pass
@@ -386,16 +392,30 @@ class TestOrmEventLog(EventLogContract):
 
     def test_it_is_busy_while_another_process_writes(self, log):
         other = connections["log"].copy()
-        other.ensure_connection()
-        connections["log"].cursor().execute("PRAGMA busy_timeout = 1")
         try:
-            other.cursor().execute("BEGIN IMMEDIATE")
-            with pytest.raises(LogBusy, match="nothing was written"), log.writer():
-                pass
+            with other.cursor() as cursor:
+                for statement in HOLDING[other.vendor]:
+                    cursor.execute(statement)
+                with connections["log"].cursor() as impatient:
+                    impatient.execute(IMPATIENT[other.vendor])
+                with pytest.raises(LogBusy, match="nothing was written"), log.writer():
+                    pass
         finally:
             other.close()
             connections["log"].close()
         assert log.head() == {}
+
+    def test_it_goes_on_after_the_server_broke_its_connection(self, log):
+        if connections["log"].vendor != "postgresql":
+            pytest.skip("SQLite is no server.")
+        self.fill(log, 1)
+        with connections["views"].cursor() as other, connections["log"].cursor() as own:
+            own.execute("SELECT pg_backend_pid()")
+            other.execute("SELECT pg_terminate_backend(%s)", own.fetchone())
+        with pytest.raises(LogBusy):
+            self.fill(log, 1)
+        self.fill(log, 1)
+        assert log.head() == {"main": 2}
 
     def test_it_is_busy_when_the_disk_is_full(self, log):
         with pytest.raises(LogBusy), log.writer() as writer:

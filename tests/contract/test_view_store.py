@@ -1,13 +1,22 @@
 """What every backend of the view store promises."""
 
+from collections.abc import Iterator
+
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from elasticsearch import Elasticsearch
 
 from aggregations.buckets import DAY, HOUR, MONTH
-from batch.view_store import RowsGone, ViewRow, ViewStore
+from batch.view_store import RowsGone, StoreAway, ViewRow, ViewStore
+from tests.rows import drop_indexes
+from tests.waiting import free_port
 from views_layer import models
+from views_layer.stores.elastic import ElasticViewStore
 from views_layer.stores.orm import OrmViewStore
+
+SQLITE = "django.db.backends.sqlite3"
 
 
 def row(start: int, payload: bytes, grain: str = HOUR, hub: str = "acme", rollup: str = "media") -> ViewRow:
@@ -152,16 +161,185 @@ class ViewStoreContract:
     def test_rows_that_start_before_an_hour_are_removed_of_all_versions_and_grains(self, store):
         for version in (1, 2):
             store.write(version, [row(1, b"h"), row(5, b"h"), row(1, b"m", MONTH), row(2, b"h", rollup="hub")])
-        store.write(1, [row(1, b"o", hub="other")])
+            store.write(version, [row(version, b"o", hub="other")])
+            store.seal(version, store.birth())
         assert store.remove_before("acme", 5) == 6
         assert (self.found(store, 2), self.found(store, 2, MONTH)) == ([(5, 2, b"h")], [])
-        assert (store.first_start("acme", "hub", 2), len(store.addresses("other", "media", HOUR, 0, 9, 2))) == (None, 1)
+        assert (store.first_start("acme", "hub", 2), len(store.addresses("other", "media", HOUR, 0, 9, 2))) == (None, 2)
 
     def test_days_and_months_are_forgotten_and_hours_stay(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"m", MONTH), row(1, b"o", DAY, hub="other")])
+        assert store.seal(1, store.birth())
         store.forget_days("acme")
         assert [self.found(store, 1, grain) for grain in (HOUR, DAY, MONTH)] == [[(1, 1, b"h")], [], []]
         assert len(store.addresses("other", "media", DAY, 0, 9, 1)) == 1
+
+
+@pytest.mark.services
+class TestElasticViewStore(ViewStoreContract):
+    """Beside the contract: the server may lose or refuse anything."""
+
+    @pytest.fixture(autouse=True)
+    def _emptied(self, elasticsearch: dict) -> Iterator[None]:
+        self.options = elasticsearch
+        with Elasticsearch(elasticsearch["hosts"]) as self.client:
+            self.empty()
+            yield
+            self.empty()
+
+    def make_store(self) -> ElasticViewStore:
+        return ElasticViewStore(**self.options)
+
+    def empty(self) -> None:
+        drop_indexes(self.options["hosts"], self.options["prefix"])
+
+    def lose(self, *names: str) -> None:
+        for name in names:
+            self.client.indices.delete(index=name)
+
+    def indexes(self) -> list[str]:
+        return sorted(self.client.indices.get_alias(index=f"{self.options['prefix']}-rows-*"))
+
+    def block(self, is_blocked: bool, how: str) -> None:
+        """Let the server refuse writes, as it does for itself where its disk is full (`read_only_allow_delete`)."""
+        for name in self.indexes():
+            self.client.indices.put_settings(index=name, settings={f"index.blocks.{how}": is_blocked or None})
+
+    def state(self, birth: str) -> tuple[bool, bool, list[tuple]]:
+        """Whether version 1 is sealed, whether it is the store of that birth, and what readers of version 1 find."""
+        store = self.make_store()
+        return store.is_sealed(1), store.birth() == birth, self.found(store, 1, end=1_500)
+
+    @pytest.fixture
+    def sealed(self, store) -> str:
+        """The birth of a store that holds rows of two months."""
+        store.write(1, [row(1, b"january"), row(1_400, b"february")])
+        assert store.seal(1, store.birth())
+        return store.birth()
+
+    def test_rows_lie_in_an_index_for_each_month(self, store, sealed):
+        generation = f"{self.options['prefix']}-rows-{sealed}"
+        assert self.indexes() == [f"{generation}-1970-01", f"{generation}-1970-02"]
+        assert self.state(sealed) == (True, True, [(1, 1, b"january"), (1_400, 1, b"february")])
+
+    def test_a_store_that_lost_one_of_its_indexes_is_another(self, store, sealed):
+        self.lose(self.indexes()[0])
+        assert (store.is_sealed(1), self.state(sealed)) == (False, (False, False, []))
+        assert self.indexes() == []
+
+    def test_a_store_that_lost_its_meta_index_is_another(self, store, sealed):
+        self.lose(f"{self.options['prefix']}-meta")
+        assert (store.is_sealed(1), self.state(sealed)) == (False, (False, False, []))
+        assert self.indexes() == []
+
+    def test_a_store_that_lost_a_row_is_another(self, store, sealed):
+        self.client.delete(index=self.indexes()[0], id="acme:media:hour:1:2:1", refresh=True)
+        assert (store.is_sealed(1), self.state(sealed)) == (False, (False, False, []))
+
+    def test_what_was_lost_before_the_seal_is_told_by_it(self, store):
+        store.write(1, [row(1, b"a"), row(2, b"b"), row(1_400, b"c")])
+        birth = store.birth()
+        self.client.indices.refresh(index=self.indexes())
+        self.client.delete(index=self.indexes()[0], id="acme:media:hour:1:2:1", refresh=True)
+        assert (store.seal(1, birth), store.birth() == birth, store.is_sealed(1)) == (False, False, False)
+
+    def test_an_index_lost_before_the_seal_is_told_by_another_process(self, store):
+        store.write(1, [row(1, b"a"), row(1_400, b"c")])
+        birth = store.birth()
+        self.lose(self.indexes()[0])
+        assert self.make_store().seal(1, birth) is False
+
+    def test_an_index_that_was_lost_is_not_made_by_a_write(self, store, sealed):
+        self.lose(self.indexes()[0])
+        with pytest.raises(StoreAway, match="index_not_found_exception"):
+            store.write(2, [row(1, b"a")])
+        assert len(self.indexes()) == 1
+
+    def test_what_is_deleted_on_purpose_is_not_missed(self, store, sealed):
+        store.write(2, [row(1, b"again"), row(2, b"d", DAY)])
+        store.seal(2, sealed)
+        store.write(3, [row(2, b"not published")])
+        assert store.clean_up(2) == 1
+        store.forget_days("acme")
+        store.discard(3)
+        assert (store.is_sealed(2), store.birth()) == (True, sealed)
+        assert self.found(store, 3, end=1_500) == [(1, 2, b"again"), (1_400, 1, b"february")]
+
+    def test_days_that_a_run_writes_meanwhile_stay(self, store, sealed):
+        store.write(2, [row(1, b"d", DAY)])
+        self.make_store().forget_days("acme")
+        assert (store.seal(2, sealed), self.found(store, 2, DAY)) == (True, [(1, 2, b"d")])
+
+    def test_a_seal_made_while_rows_were_deleted_misses_none_of_them(self, store, sealed, monkeypatch):
+        store.write(2, [row(1, b"again")])
+        store.seal(2, sealed)
+        other, bulk = self.make_store(), store._bulk
+
+        def seal_and_delete(*arguments, **options):
+            monkeypatch.undo()  # between the seals that ask for fewer rows, and the deletion
+            assert other.seal(3, sealed)
+            return bulk(*arguments, **options)
+
+        monkeypatch.setattr(store, "_bulk", seal_and_delete)
+        assert (store.clean_up(2), store.is_sealed(3), store.birth()) == (1, True, sealed)
+
+    def test_a_discarded_version_is_sealed_no_more(self, store, sealed):
+        store.discard(1)
+        assert (store.is_sealed(1), store.birth(), self.found(store, 1)) == (False, sealed, [])
+
+    def test_a_write_waits_for_a_disk_that_is_full(self, store, sealed, monkeypatch):
+        self.block(True, "read_only_allow_delete")
+        monkeypatch.setattr(
+            "views_layer.stores.elastic.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
+        )
+        assert (store.write(2, [row(1, b"x")]), self.found(store, 2)) == (1, [(1, 2, b"x")])
+
+    def test_a_write_waits_not_for_ever(self, store, sealed, monkeypatch):
+        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        self.block(True, "read_only_allow_delete")
+        with pytest.raises(StoreAway, match="1 of 1 rows not: cluster_block_exception"):
+            store.write(2, [row(1, b"x")])
+
+    def test_a_refusal_is_told_at_once(self, store, sealed):
+        self.block(True, "write")
+        with pytest.raises(StoreAway, match="refused a row with 403: cluster_block_exception"):
+            store.write(2, [row(1, b"x")])
+
+    def test_of_two_that_begin_a_store_one_wins(self, store):
+        births = {one.birth() for one in (store, self.make_store(), store)}
+        assert len(births) == 1
+
+    def test_more_rows_than_a_search_gives_are_found_in_pages(self, store, monkeypatch):
+        monkeypatch.setattr("views_layer.stores.elastic.PAGE", 3)
+        monkeypatch.setattr("views_layer.stores.elastic.BUCKETS_AT_ONCE", 2)
+        store.write(1, [row(start, b"a") for start in range(8)])
+        store.write(2, [row(start, b"b") for start in range(0, 8, 2)])
+        assert [start for start, _, _ in self.found(store, 1)] == list(range(8))
+        assert store.written(1, "media", HOUR) == {"acme": list(range(8))}
+        assert (store.clean_up(2), [start for start, _, _ in self.found(store, 1)]) == (4, [1, 3, 5, 7])
+
+    def test_it_serves(self, store, sealed):
+        assert store.trouble() is None
+
+
+class TestAwayElasticViewStore:
+    """A server that is not there."""
+
+    @pytest.fixture
+    def away(self) -> ElasticViewStore:
+        return ElasticViewStore([f"http://127.0.0.1:{free_port()}"])
+
+    def test_it_says_so_at_once(self, away, monkeypatch):
+        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        for ask in (
+            away.birth,
+            lambda: away.is_sealed(1),
+            lambda: away.write(1, [row(1, b"x")]),
+            lambda: away.clean_up(1),
+        ):
+            with pytest.raises(StoreAway, match=r"d(oes|id) not answer"):
+                ask()
+        assert "does not answer" in (away.trouble() or "")
 
 
 @pytest.mark.django_db(databases="__all__")
@@ -172,6 +350,14 @@ class TestOrmViewStore(ViewStoreContract):
     def empty(self) -> None:
         models.ViewRow.objects.all().delete()
         models.Seal.objects.all().delete()
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.skipif(settings.DATABASES["views"]["ENGINE"] != SQLITE, reason="They read plans as SQLite tells them.")
+class TestPlansOfSqlite:
+    @pytest.fixture
+    def store(self) -> OrmViewStore:
+        return OrmViewStore()
 
     def test_cleaning_up_begins_at_the_new_rows(self, store):
         store.write(1, [row(1, b"a")])

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,27 @@ SPOKEN = {"worker-speed": "--queues speed", "redis": "redis-server"}
 class Line:
     """One `manage.py serve`, and its clients."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.data_dir, self.port = data_dir, free_port()
-        self.environment = {**os.environ, "DATA_DIR": str(data_dir), "PORT": str(self.port), "DEMO": "0"}
+        named = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "DEMO": "0"}
+        self.environment = {**os.environ, **named, **(environment or {})}
         self.log = (data_dir.parent / "serve.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, ROOT / "manage.py", "serve"], env=self.environment, stdout=self.log, stderr=self.log
         )
         self.keys: dict[str, str] = {}
+
+    @classmethod
+    @contextmanager
+    def running(cls, data_dir: Path, environment: dict[str, str] | None = None) -> Iterator["Line"]:
+        """A line that leaves no process behind."""
+        line = cls(data_dir, environment)
+        try:
+            yield line
+        finally:
+            line.stop(signal.SIGKILL)
+            for process in line.processes():
+                process.kill()
 
     def request(self, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
         """Status and JSON; (0, None) where nobody answers."""
@@ -118,15 +132,10 @@ class Line:
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    line = Line(tmp_path_factory.mktemp("line") / "data")
-    try:
+    with Line.running(tmp_path_factory.mktemp("line") / "data") as line:
         until(line.is_healthy, READY_S)
         line.keys = line.manage("create_hub", "acme")["keys"]
         yield line
-    finally:
-        line.stop(signal.SIGKILL)
-        for process in line.processes():
-            process.kill()
 
 
 def view(number: int, **fields: Any) -> dict:

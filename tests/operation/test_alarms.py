@@ -223,6 +223,7 @@ def test_the_status_in_words(now: datetime, capsys, monkeypatch) -> None:
         "The pipeline is unhealthy.",
         "  fine      redis        Redis answers, and its buffers agree with the recorded cuts.",
         "  critical  parts        No pulse of beat. See docs/runbook.md#parts",
+        "  fine      servers      Every part is embedded.",
         "  fine      lag          Every accepted event is in the answers.",
         "  fine      publication  Epoch 1 is published, in time.",
         "  fine      audit        Audits so far: 1; no difference is open.",

@@ -22,9 +22,9 @@ from events.log import event_log
 from events.models import Chunk, Cut, Hub, LogBirth, Media, Removal
 from speed import buffers, consumer
 from tests import caches, log
+from tests.rows import lose_rows
 from tests.simulation.scheduler import Actor, Crash, Scheduler, step
 from views_layer import gather, seam
-from views_layer.models import Seal, ViewRow
 from views_layer.question import Question, read_question
 
 HUB = "acme"
@@ -55,10 +55,9 @@ def empty(url: str) -> None:
         Restatement,
         ArchiveFile,
         KeptRow,
-        ViewRow,
-        Seal,
     ):
         model.objects.all().delete()
+    lose_rows()
     Hub.objects.get_or_create(slug=HUB)
     shutil.rmtree(settings.ARCHIVE_DIR, ignore_errors=True)
     with redis.Redis.from_url(url) as client:
@@ -157,8 +156,7 @@ class World:
                 self.redis.restore(key, 0, value)
         elif chance < 0.022 and not Cut.objects.filter(published_at__isnull=True).exists():
             # Between runs: one that is emptied while a run writes needs a rebuild by hand.
-            Seal.objects.all().delete()
-            ViewRow.objects.all().delete()
+            lose_rows()
         elif chance < 0.029 and not actor.is_done and actor.name != "appender":
             self._crash(actor)
 

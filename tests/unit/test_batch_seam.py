@@ -22,16 +22,18 @@ from aggregations.rollups import rollup_named
 from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.run import StoreEmptied, _Work
-from batch.view_store import RowsGone, view_store
+from batch.view_store import RowsGone, StoreAway, view_store
 from events.birth import log_birth
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
 from events.models import ApiKey, Chunk, Cut, Hub, LogBirth
 from speed import buffers, consumer
 from tests import caches, log
+from tests.rows import lose_rows
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, raw, seam, tries
-from views_layer.models import Seal, ViewRow
+from views_layer.models import ViewRow
+from views_layer.stores.orm import OrmViewStore
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -129,13 +131,44 @@ def test_a_swap_that_nobody_ran_is_finished_and_is_daily_if_that_is_due(at) -> N
     assert answered() == (1, 1, "views+buffers")
 
 
+@pytest.fixture
+def away(monkeypatch):
+    """Lets a method of the view store find its server away."""
+
+    def refuse(*_: object) -> None:
+        raise StoreAway("The view store does not answer.")
+
+    return lambda method: monkeypatch.setattr(OrmViewStore, method, refuse)
+
+
+def test_with_a_view_store_that_is_away_answers_are_raw_and_nothing_is_published(at, away) -> None:
+    append()
+    seam.run_now(Run.HOURLY)
+    away("is_sealed")
+    assert (seam.reconcile(at(timezone.now() + timedelta(hours=2))), answered()) == (None, (1, 1, "raw"))
+    assert runs() == [(1, "hourly")]
+
+
+def test_a_run_that_cannot_clean_up_is_published(away) -> None:
+    append()
+    away("clean_up")
+    assert seam.run_now(Run.HOURLY).published_at is not None
+
+
+def test_a_zone_changes_while_the_view_store_is_away(away) -> None:
+    away("forget_days")
+    hub = Hub.objects.get(slug=HUB)
+    hub.timezone = "Europe/Paris"
+    hub.save()
+    assert Hub.objects.get(slug=HUB).timezone == "Europe/Paris"
+
+
 def test_an_emptied_view_store_is_rebuilt_by_itself(at) -> None:
     append(1)
     seam.run_now(Run.HOURLY)
     append(2)
     seam.run_now(Run.HOURLY)
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     assert answered() == (2, 2, "raw")
     seam.reconcile(at(timezone.now()))
     assert answered() == (2, 2, "views+buffers")
@@ -149,8 +182,7 @@ def test_a_run_on_an_emptied_view_store_rebuilds_whatever_its_kind(kind: str) ->
     append(2)
     consumer.apply_new()
     seam.swap(event_log(), NOW)
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     seam.run_now(kind)
     assert answered() == (2, 2, "views+buffers")
     assert runs()[1] == (2, "rebuild")
@@ -161,8 +193,7 @@ def test_rows_of_a_store_that_was_made_anew_are_not_taken_for_the_old_ones() -> 
     seam.run_now(Run.HOURLY)
     assert answered()[:2] == (1, 1)
     references = list(ViewRow.objects.order_by("pk").values_list("pk", flat=True))
-    ViewRow.objects.all().delete()
-    Seal.objects.all().delete()
+    lose_rows()
     append(2)
     seam.run_now(Run.HOURLY)
     rows = list(ViewRow.objects.order_by("pk"))
@@ -398,8 +429,7 @@ def test_a_store_that_is_emptied_while_a_daily_run_compares_is_no_mismatch(monke
 
     def emptying(self: _Work, *audit) -> None:
         monkeypatch.setattr(_Work, "_record_audit", record_audit)
-        ViewRow.objects.all().delete()
-        Seal.objects.all().delete()
+        lose_rows()
         record_audit(self, *audit)
 
     monkeypatch.setattr(_Work, "_record_audit", emptying)

@@ -22,7 +22,9 @@ class Command(BaseCommand):
         try:
             status = facts.status
         except DatabaseError as error:
-            raise CommandError(f"The databases cannot be read ({error}); was `manage.py prepare` run?") from error
+            raise CommandError(
+                f"The databases cannot be read ({error}); was `manage.py prepare` run, and does their server serve?"
+            ) from error
         found = alarms.look(facts)
         healthy = alarms.is_healthy(found)
         if options["json"]:

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from statsproject import databases
+from statsproject import databases, servers
 from statsproject.celery import store_schedule
 from statsproject.static_files import collect_static_files
 
@@ -18,6 +18,10 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            servers.wait()
+        except servers.Away as away:
+            raise CommandError(str(away)) from None
         databases.migrate(self.stdout.write)
         store_schedule()
         if collect_static_files():

@@ -1,0 +1,122 @@
+"""The view store on Elasticsearch: publication beside a bare bulk, and the panel's questions beside the embedded store.
+
+Needs an Elasticsearch: TEST_VIEW_STORE_URL names one that runs, or one is started as `make test-services` does.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from statistics import median
+
+from django.conf import settings
+from django.utils import timezone
+from elasticsearch import Elasticsearch
+
+from batch.models import Run
+from batch.view_store import ViewRow, view_store
+from bench import history, house, mix
+from bench.figures import Figures, Options, at_least, at_most, say, seconds_of
+from statsproject.addresses import ELASTIC_VIEW_STORE
+from views_layer import models, seam
+from views_layer.stores.elastic import ElasticViewStore, RowDocument
+
+PREFIX = "affluence_bench"
+AT_ONCE = 500
+Group = list[ViewRow]
+
+
+def measure(options: Options) -> Figures:
+    """Publish the rows of a rebuild, and ask what the panel asks, both stores holding the same rows."""
+    house.migrate()
+    key = house.new_hub("large")["read"]
+    now, events = int(time.time() * 1000), options.scaled(1_000_000, 10_000)
+    with server() as url, house.embedded_redis():
+        mix.append(mix.events("large", events, now - history.DAYS * history.DAY_MS, now), 1_000)
+        house.publish_log(timezone.now())
+        seam.run_now(Run.REBUILD)
+        groups, epoch = list(_groups()), history._epoch()
+        figures = _published(url, groups, epoch)
+        embedded = {name: _first_ms(options, key, question) for name, question in history.QUESTIONS.items()}
+        settings.VIEW_STORE = {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": [url], "prefix": PREFIX}}
+        view_store.cache_clear()
+        for name, question in history.QUESTIONS.items():
+            there = _first_ms(options, key, question)
+            say(f"panel_{name}: {there:.1f} ms, embedded {embedded[name]:.1f} ms")
+            target, limit_of = 2 * embedded[name], "the same question to the embedded store"
+            figures[f"elastic_panel_{name}"] = at_most(target, there, "ms", embedded[name], limit_of)
+        _drop(url)
+    return figures
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of an Elasticsearch without indexes of an earlier benchmark."""
+    if url := os.environ.get("TEST_VIEW_STORE_URL"):
+        _drop(url)
+        yield url
+        return
+    from tests.services.elastic import Elasticsearch as Server
+
+    with Server() as started:
+        yield started.url
+
+
+def _drop(url: str) -> None:
+    with Elasticsearch(url) as client:
+        for name in client.indices.get_alias(index=f"{PREFIX}*"):
+            client.indices.delete(index=name)
+
+
+def _groups() -> Iterator[Group]:
+    """The rows of the embedded store, a group for each write of a run."""
+    rows = models.ViewRow.objects.order_by("hub", "rollup", "pk")
+    for _, some in groupby(rows, key=lambda row: (row.hub, row.rollup)):
+        yield [ViewRow(r.hub, r.rollup, r.grain, r.start, r.end, bytes(r.payload)) for r in some]
+
+
+def _published(url: str, groups: list[Group], epoch: int) -> Figures:
+    store = ElasticViewStore([url], PREFIX)
+    birth = store.birth()
+    count = sum(map(len, groups))
+
+    def publish() -> None:
+        for group in groups:
+            store.write(epoch, group)
+        assert store.seal(epoch, birth)
+
+    bare = count / _bare_s(url, store, groups, epoch)
+    ours = count / seconds_of(publish)
+    megabytes = sum(len(row.payload) for group in groups for row in group) / 1e6
+    say(f"{count} rows of {megabytes:.1f} MB: published {ours:.0f} rows/s, bare bulk {bare:.0f} rows/s")
+    return {"elastic_publication": at_least(0.6 * bare, ours, "rows/s", bare, "a bare bulk of the same documents")}
+
+
+def _bare_s(url: str, store: ElasticViewStore, groups: list[Group], epoch: int) -> float:
+    """Seconds of a bulk of the same documents, encoded before, into an index of the same kind, with its refresh."""
+    name = f"{PREFIX}_bare"
+    documents = [(_named(store, epoch, row), store._creation(epoch, row)[1]) for group in groups for row in group]
+    with Elasticsearch(url) as client:
+        mappings = {"dynamic": "strict", **RowDocument._doc_type.mapping.to_dict()}
+        client.indices.create(index=name, settings={"refresh_interval": "-1"}, mappings=mappings)
+
+        def send() -> None:
+            for first in range(0, len(documents), AT_ONCE):
+                body: list = [line for document in documents[first : first + AT_ONCE] for line in document]
+                assert not client.bulk(index=name, operations=body, filter_path="errors")["errors"]
+            client.indices.refresh(index=name)
+
+        return seconds_of(send)
+
+
+def _named(store: ElasticViewStore, epoch: int, row: ViewRow) -> bytes:
+    """The creation of a row in whichever index."""
+    creation = json.loads(store._creation(epoch, row)[0])
+    return json.dumps({"create": {"_id": creation["create"]["_id"]}}).encode()
+
+
+def _first_ms(options: Options, key: str, question: str) -> float:
+    """The median of a question asked first after a new epoch."""
+    return median(history._times(options, history._asker("large", key, question), history.forget))

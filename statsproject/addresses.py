@@ -1,0 +1,130 @@
+"""The servers that settings name by URL, in the place of the embedded parts. A URL that cannot be used is an error at start."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
+ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
+POSTGRES = ("postgres", "postgresql")
+POSTGRES_EXAMPLE = "postgres://USER:PASSWORD@HOST:5432/NAME"
+ELASTIC_EXAMPLE = "https://USER:PASSWORD@HOST:9200/PREFIX?ca_certs=/PATH"
+TAKEN = {"ca_certs": str, "timeout": int}
+"""What the query of an Elasticsearch URL may hold."""
+PREFIX = re.compile(r"[a-z][a-z0-9_]{0,63}")
+TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+"""What the query of a PostgreSQL URL may hold, as libpq names it."""
+
+
+def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
+    """Django's settings of the PostgreSQL that the variable `name` holds; `embedded` where it holds none.
+
+    Raises ImproperlyConfigured, without repeating the password.
+    """
+    url = _url(name)
+    if url is None:
+        return embedded
+    if url.scheme not in POSTGRES or not url.hostname or not url.path.strip("/"):
+        raise ImproperlyConfigured(f"{name}={shown(url)} names no database; it is like {POSTGRES_EXAMPLE}.")
+    database = unquote(url.path.strip("/"))
+    options = _options(name, url, dict.fromkeys(TLS, str))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": database,
+        "HOST": url.hostname,
+        "PORT": str(_port(name, url) or 5432),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        # Connections stay open, and one that a restart of the server broke is told before a request uses it.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "TEST": {"NAME": f"test_{database}"},
+        "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **options},
+    }
+
+
+def refuse_shared(databases: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
+    """Raises ImproperlyConfigured where two aliases are the same database: each keeps a list of its own migrations."""
+    seen: dict[tuple, str] = {}
+    for alias, database in databases.items():
+        place = tuple(str(database.get(part, "")) for part in ("HOST", "PORT", "NAME"))
+        if place in seen:
+            raise ImproperlyConfigured(
+                f"{names[seen[place]]} and {names[alias]} name the same database {database['NAME']!r}; each needs one of its"
+                f" own: createdb {database['NAME']}_{alias}"
+            )
+        seen[place] = alias
+
+
+def view_store_at(name: str) -> dict[str, Any]:
+    """VIEW_STORE for the URL that the variable `name` holds. Raises ImproperlyConfigured, without repeating the password."""
+    url = _url(name)
+    if url is None or url.scheme in POSTGRES:
+        return {"BACKEND": ORM_VIEW_STORE, "OPTIONS": {}}
+    if url.scheme not in ("http", "https") or not url.netloc:
+        raise ImproperlyConfigured(
+            f"{name}={shown(url)} names no view store; use {ELASTIC_EXAMPLE} or {POSTGRES_EXAMPLE}."
+        )
+    prefix = url.path.strip("/") or "affluence"
+    if not PREFIX.fullmatch(prefix):
+        raise ImproperlyConfigured(
+            f"{name} names the prefix {prefix!r} of its indexes; use a to z, 0 to 9 and _, beginning with a letter."
+        )
+    user, _, hosts = url.netloc.rpartition("@")
+    options = _options(name, url, TAKEN)
+    if user:
+        options["basic_auth"] = tuple(unquote(part) for part in user.partition(":")[::2])
+    addresses = [_with_port(f"{url.scheme}://{host}", name) for host in hosts.split(",")]
+    return {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": addresses, "prefix": prefix, **options}}
+
+
+def database_of_views(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
+    """The database of the view store that the variable `name` holds; `embedded` where that is none of Django's."""
+    url = _url(name)
+    return database_at(name, embedded) if url and url.scheme in POSTGRES else embedded
+
+
+def shown(url: SplitResult) -> str:
+    """A URL as it may be repeated: without user and password."""
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _url(name: str) -> SplitResult | None:
+    text = os.environ.get(name, "")
+    try:
+        return urlsplit(text) if text else None
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is no URL: {error}.") from None
+
+
+def _port(name: str, url: SplitResult) -> int | None:
+    try:
+        return url.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={shown(url)} has no port that can be used: {error}.") from None
+
+
+def _with_port(address: str, name: str) -> str:
+    url = urlsplit(address)
+    if not url.hostname:
+        raise ImproperlyConfigured(f"{name} names a host of no name; it is like {ELASTIC_EXAMPLE}.")
+    return address if _port(name, url) else f"{address}:9200"
+
+
+def _options(name: str, url: SplitResult, taken: dict[str, type]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in parse_qsl(url.query, keep_blank_values=True):
+        if key not in taken:
+            raise ImproperlyConfigured(f"{name} has the option {key!r}; it may have {', '.join(taken)}.")
+        try:
+            found[key] = taken[key](value)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} has {key}={value!r}, which is not a whole number.") from None
+    for key in ("ca_certs", "sslrootcert", "sslcert", "sslkey"):
+        if key in found and not Path(found[key]).is_file():
+            raise ImproperlyConfigured(f"{name} has {key}={found[key]}, and there is no such file.")
+    return found

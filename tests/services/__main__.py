@@ -1,0 +1,123 @@
+"""`python -m tests.services`: starts the real servers, and runs the tests that need them. What cannot be had is skipped by name.
+
+A server that runs already is used where TEST_VIEW_STORE_URL (Elasticsearch), TEST_DATABASE_URL (PostgreSQL; a user who
+may create databases) or TEST_REDIS_URL (emptied!) names it.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tests.services import servers
+from tests.services.elastic import Elasticsearch
+from tests.services.postgres import PostgreSQL
+from tests.services.redis_server import Redis
+from tests.services.server import Missing, Server
+
+SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
+    ("redis", servers.REDIS, Redis),
+    ("postgresql", servers.POSTGRESQL, PostgreSQL),
+    ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
+)
+WITHOUT_MIGRATIONS = "--no-migrations"
+"""Each process makes three databases; the line migrates them as `make run` does."""
+NO_TESTS = 5
+"""pytest's exit code where nothing was selected."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests that run with some of the servers: in the whole suite's settings (`profile`), or in those of a backend."""
+
+    name: str
+    needs: tuple[str, ...]
+    profile: tuple[str, ...]
+    tests: tuple[str, ...]
+    processes: int = 2
+
+
+SUITES = (
+    Suite("Redis", ("redis",), ("redis",), ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py"), 0),
+    Suite(
+        "PostgreSQL",
+        ("postgresql",),
+        ("postgresql",),
+        (
+            "tests/contract/test_event_log.py",
+            "tests/contract/test_view_store.py",
+            "tests/unit/test_batch_seam.py",
+            "tests/unit/test_batch_ledger.py",
+            "tests/unit/test_batch_run.py",
+            *("-m", "not services", WITHOUT_MIGRATIONS),
+        ),
+    ),
+    Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
+    Suite(
+        "Answers from both",
+        ("postgresql", "elasticsearch"),
+        ("postgresql", "elasticsearch"),
+        ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
+    ),
+    # They start servers of their own, which they stop and start again.
+    Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.services", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", action="append", help=", ".join(suite.name for suite in SUITES))
+    options, pytest_options = parser.parse_known_args()
+    chosen = [suite for suite in SUITES if not options.only or suite.name in options.only]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with ExitStack() as stack:
+        missing = got(stack, {name for suite in chosen for name in suite.needs})
+        outcomes = {suite.name: outcome(suite, missing, pytest_options) for suite in chosen}
+    for name, said in outcomes.items():
+        print(f"{name}: {said}")
+    return int(any(said.startswith("FAILED") for said in outcomes.values()))
+
+
+def got(stack: ExitStack, names: set[str]) -> dict[str, str]:
+    """Start the servers that are not named by the environment; returns why those that are missing are, by name."""
+    missing = {}
+    for name, variable, kind in SERVERS:
+        if name not in names:
+            continue
+        if os.environ.get(variable):
+            print(f"{name}: {variable} names one that runs", flush=True)
+            continue
+        began = time.monotonic()
+        try:
+            server = stack.enter_context(kind())
+        except Missing as error:
+            missing[name] = str(error)
+            print(f"{name}: MISSING, {error}", flush=True)
+            continue
+        os.environ[variable] = server.url
+        print(f"{name}: {server.version}, started in {time.monotonic() - began:.1f} s", flush=True)
+    return missing
+
+
+def outcome(suite: Suite, missing: dict[str, str], pytest_options: list[str]) -> str:
+    """Run a suite; what became of it, in a few words."""
+    if lacking := [name for name in suite.needs if name in missing]:
+        return f"SKIPPED, there is no {' and no '.join(lacking)}: {missing[lacking[0]].splitlines()[0]}"
+    print(f"--- {suite.name}", flush=True)
+    parallel = ("-n", str(suite.processes), "--dist", "loadgroup") if suite.processes else ()
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *parallel, *suite.tests, *pytest_options],
+        env=os.environ | {servers.PROFILE: ",".join(suite.profile)},
+        check=False,
+    )
+    seconds = f"{time.monotonic() - began:.0f} s"
+    return f"passed in {seconds}" if done.returncode in (0, NO_TESTS) else f"FAILED in {seconds}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Servers that run already, named by the environment, as the suite's own settings."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL"
+PROFILE = "TEST_PROFILE"
+"""Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
+
+
+def name_in_settings(data_dir: Path) -> None:
+    """Set the variables that settings read, for the profile. Databases and indexes are named after `data_dir`."""
+    name = own_name(data_dir)
+    for part in filter(None, os.environ.get(PROFILE, "").split(",")):
+        if part == "elasticsearch":
+            os.environ["VIEW_STORE_URL"] = f"{os.environ[ELASTICSEARCH]}/{name}"
+        elif part == "postgresql":
+            for variable in ("DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL"):
+                url = urlsplit(os.environ[POSTGRESQL])
+                os.environ[variable] = url._replace(path=f"/{name}_{variable.partition('_')[0].lower()}").geturl()
+        elif part == "redis":
+            os.environ["REDIS_URL"] = os.environ[REDIS]
+        else:
+            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql and redis.")
+
+
+def own_name(data_dir: Path) -> str:
+    """A name for what the suite makes in a server: letters, digits and _."""
+    return data_dir.name.replace("-", "_").lower()
