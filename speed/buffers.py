@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 COMPACT_AT = 16
 """Entries of one list before they are merged. Measured: reads grow with it, writes shrink with it; 16 is flat in both."""
+
+REWRITTEN_WITHIN_S = 60
 
 SAMPLE = 200
 """Lists whose memory is asked for when a buffer's is estimated."""
@@ -188,11 +191,19 @@ def used_bytes() -> int:
 
 
 def rewrite_file() -> None:
-    """Ask Redis to write its file anew, without what was dropped. Some servers do not let a client ask."""
+    """Let Redis write its file anew, without what was dropped. Some servers do not let a client ask for it."""
     try:
         client().bgrewriteaof()
+        deadline = time.monotonic() + REWRITTEN_WITHIN_S
+        while _is_rewriting() and time.monotonic() < deadline:
+            time.sleep(0.05)
     except redis.ResponseError as error:
         logger.warning("Redis does not write its file anew (%s); what was dropped stays in it until it does.", error)
+
+
+def _is_rewriting() -> bool:
+    found = cast(dict[str, int], client().info("persistence"))
+    return bool(found.get("aof_rewrite_in_progress") or found.get("aof_rewrite_scheduled"))
 
 
 def _size(epoch: int) -> tuple[int, int]:

@@ -386,8 +386,9 @@ def test_what_comes_late_while_old_events_are_removed_is_counted_once(hub, monke
         send([at("2026-03-02T10:00:00Z", "late")])
 
     Hub.objects.update(keep_events_days=10)
-    monkeypatch.setattr(removals, "secure", then_late)
-    removals.carry_out_all(NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(removals, "secure", then_late)
+        removals.carry_out_all(NOW)
     for path in settings.ARCHIVE_DIR.rglob("*.parquet"):
         path.unlink()
     seam.run_now(Run.DAILY)
