@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from tests.services import servers
 from tests.services.elastic import Elasticsearch
 from tests.services.postgres import PostgreSQL
+from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis_server import Redis
 from tests.services.server import Missing, Server
 
@@ -23,6 +24,7 @@ SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("redis", servers.REDIS, Redis),
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
+    ("rabbitmq", servers.RABBITMQ, RabbitMQ),
 )
 WITHOUT_MIGRATIONS = "--no-migrations"
 """Each process makes three databases; the line migrates them as `make run` does."""
@@ -63,6 +65,7 @@ SUITES = (
         ("postgresql", "elasticsearch"),
         ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
     ),
+    Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
