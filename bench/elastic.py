@@ -25,6 +25,7 @@ from views_layer.stores.elastic import ElasticViewStore, RowDocument
 
 PREFIX = "affluence_bench"
 AT_ONCE = 500
+ROUNDS = 4
 Group = list[ViewRow]
 
 
@@ -39,14 +40,15 @@ def measure(options: Options) -> Figures:
         seam.run_now(Run.REBUILD)
         groups, epoch = list(_groups()), history._epoch()
         figures = _published(url, groups, epoch)
-        embedded = {name: _first_ms(options, key, question) for name, question in history.QUESTIONS.items()}
-        settings.VIEW_STORE = {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": [url], "prefix": PREFIX}}
-        view_store.cache_clear()
+        stores = [
+            settings.VIEW_STORE,
+            {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": [url], "prefix": PREFIX}},
+        ]
         for name, question in history.QUESTIONS.items():
-            there = _first_ms(options, key, question)
-            say(f"panel_{name}: {there:.1f} ms, embedded {embedded[name]:.1f} ms")
-            target, limit_of = 2 * embedded[name], "the same question to the embedded store"
-            figures[f"elastic_panel_{name}"] = at_most(target, there, "ms", embedded[name], limit_of)
+            embedded, there = _first_ms(options, key, question, stores)
+            say(f"panel_{name}: {there:.1f} ms, embedded {embedded:.1f} ms")
+            limit_of = "the same question to the embedded store"
+            figures[f"elastic_panel_{name}"] = at_most(2 * embedded, there, "ms", embedded, limit_of)
         _drop(url)
     return figures
 
@@ -117,6 +119,12 @@ def _named(store: ElasticViewStore, epoch: int, row: ViewRow) -> bytes:
     return json.dumps({"create": {"_id": creation["create"]["_id"]}}).encode()
 
 
-def _first_ms(options: Options, key: str, question: str) -> float:
-    """The median of a question asked first after a new epoch."""
-    return median(history._times(options, history._asker("large", key, question), history.forget))
+def _first_ms(options: Options, key: str, question: str, stores: list[dict]) -> list[float]:
+    """For each store the median of a question asked first after a new epoch; in turns, so that both meet the same load."""
+    times: list[list[float]] = [[] for _ in stores]
+    for _ in range(options.scaled(ROUNDS, 1)):
+        for store, found in zip(stores, times, strict=True):
+            settings.VIEW_STORE = store
+            view_store.cache_clear()
+            found += history._times(options, history._asker("large", key, question), history.forget)
+    return [median(found) for found in times]
