@@ -15,6 +15,9 @@ from pyroaring import BitMap
 
 from aggregations.packing import ZEROS, Reader, pack_slices
 
+WITH_RUNS, WITH_OFFSETS, ARRAY_AT_MOST, BITSET_BYTES = 12_347, 4, 4_096, 8_192
+"""Of Roaring's portable form: the cookie of bitmaps with runs, from how many containers on offsets follow, the sizes of containers."""
+
 LARGE = 256
 """Sets with more numbers than this are bitmaps. Measured on a day of 2,000 media: at 256 a row is smallest."""
 
@@ -112,8 +115,7 @@ class Sets:
             )
         ]
         for cell, bitmap in self.large.items():
-            bitmap.run_optimize()
-            data = bitmap.serialize()
+            data = _canonical(bitmap)
             packed[int(np.searchsorted(edges, cell, side="right")) - 1] += struct.pack("<I", len(data)) + data
         return packed
 
@@ -141,6 +143,45 @@ class Sets:
         states = list(states)
         cells = np.repeat(np.arange(len(states)), [len(list(s)) for s in states])
         return cls.of_pairs(cells, np.array([n for s in states for n in s], dtype=np.int64), len(states))
+
+
+def _canonical(bitmap: BitMap) -> bytes:
+    """The one byte form of a set, whatever it was merged from.
+
+    Optimizing leaves a container as it came where runs and an array are equally long; a new bitmap has arrays there.
+    """
+    bitmap.run_optimize()
+    data = bitmap.serialize()
+    if _has_tie(data):
+        anew = BitMap(bitmap.to_array())
+        anew.run_optimize()
+        data = anew.serialize()
+    return data
+
+
+def _has_tie(data: bytes) -> bool:
+    """True where a container of a serialized bitmap has runs that an array would be no longer than.
+
+    Roaring's portable form: a cookie with the number of containers, a bit for each that has runs, key and size for each,
+    from four containers on their offsets, then the containers.
+    """
+    cookie, last = struct.unpack_from("<HH", data)
+    if cookie != WITH_RUNS:
+        return False
+    count = last + 1
+    flags = data[4 : 4 + (count + 7) // 8]
+    sizes = struct.unpack_from(f"<{2 * count}H", data, 4 + len(flags))[1::2]
+    place = 4 + len(flags) + 4 * count + (4 * count if count >= WITH_OFFSETS else 0)
+    for number, size in enumerate(sizes):
+        values = size + 1
+        if flags[number // 8] >> number % 8 & 1:
+            (runs,) = struct.unpack_from("<H", data, place)
+            if 2 + 4 * runs == 2 * values:
+                return True
+            place += 2 + 4 * runs
+        else:
+            place += 2 * values if values <= ARRAY_AT_MOST else BITSET_BYTES
+    return False
 
 
 def _pairs(cells: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from pyroaring import BitMap
 from aggregations.cells import Cells, DamagedCells, decode, encode, encode_slices
 from aggregations.columns import Key
 from aggregations.measures import Count, Distinct, Histogram, Max, Measure, Min, Sum
-from aggregations.sets import LARGE
+from aggregations.packing import Reader
+from aggregations.sets import LARGE, Sets
 from tests.laws.events import MEASURES, lists
 
 numbers = st.integers(0, 2**40)
@@ -155,3 +156,12 @@ def test_the_checksum_is_that_of_the_bytes():
     encoded = bytes_of(Count("m"), [1, 2])
     length = int.from_bytes(encoded[4:8], "little")
     assert int.from_bytes(encoded[8:12], "little") == zlib.crc32(encoded[12 : 12 + length])
+
+
+def test_a_set_has_one_form_where_runs_and_an_array_are_equally_long():
+    numbers = [*range(200), *range(1_000, 1_000 + 2 * 197, 2)]  # 397 numbers in 198 runs: 794 bytes either way
+    (packed,) = Sets.of_states([numbers[:-1]]).pack_slices(np.array([0, 1]))
+    before = Sets.unpack(Reader(packed), 1)
+    merged = Sets.merge([(before, np.array([0])), (Sets.of_states([numbers[-1:]]), np.array([0]))], 1)
+    forms = {whole.pack_slices(np.array([0, 1]))[0] for whole in (merged, Sets.of_states([numbers]))}
+    assert len(forms) == 1
