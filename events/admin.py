@@ -301,12 +301,18 @@ class AccountAdmin(ReadOnly, ModelAdmin):
         return "balanced" if counted.adds_up else "broken"
 
 
+ERASED_FOR_GOOD = (
+    "Erase a visitor: every event leaves the log, the archive and the numbers for good, within a minute or two. It cannot be"
+    " undone; days that change are listed as restatements."
+)
+
+
 class ErasureForm(forms.ModelForm):
     """Asks for a visitor to be erased. The name is not kept."""
 
     hub = forms.ModelChoiceField(Hub.objects.all(), to_field_name="slug", widget=UnfoldAdminSelectWidget)
     name = forms.CharField(
-        label="visitor",
+        label="Visitor",
         max_length=128,
         widget=UnfoldAdminTextInputWidget,
         help_text="As clients name it in the field visitor.",
@@ -340,10 +346,11 @@ class RemovalAdmin(ReadOnly, ModelAdmin):
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("events.add_removal")
 
-    def get_fields(self, request: HttpRequest, obj: Removal | None = None) -> list[str]:
+    def get_fieldsets(self, request: HttpRequest, obj: Removal | None = None) -> list[tuple[None, dict[str, Any]]]:
         if obj is None:
-            return ["hub", "name"]
-        return ["hub", "what", "requested_at", "requested_by", "until", "epoch", "done_at", "receipt"]
+            return [(None, {"fields": ["hub", "name"], "description": ERASED_FOR_GOOD})]
+        shown = ["hub", "what", "requested_at", "requested_by", "state", "epoch", "done_at", "receipt"]
+        return [(None, {"fields": shown})]
 
     def get_form(self, request: HttpRequest, obj: Removal | None = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
