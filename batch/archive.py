@@ -121,8 +121,7 @@ def _by_hub(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 def visible(epoch: int, hub: str | None = None, start: int | None = None, end: int | None = None) -> QuerySet:
     """The files that readers of `epoch` see, of a hub, with events in [start, end) milliseconds."""
-    files = ArchiveFile.objects.filter(added_epoch__lte=epoch)
-    files = files.filter(Q(retired_epoch__isnull=True) | Q(retired_epoch__gt=epoch))
+    files = _added(epoch, retired_after=epoch)
     if hub is not None:
         files = files.filter(hub=hub)
     if start is not None:
@@ -134,7 +133,7 @@ def visible(epoch: int, hub: str | None = None, start: int | None = None, end: i
 
 def touched(since: int, epoch: int) -> QuerySet:
     """The files that the epochs after `since` up to `epoch` have added, as they were written first."""
-    return _loose(_not_retired_before(epoch).filter(added_epoch__gt=since))
+    return _loose(_added(epoch, retired_after=epoch - 1).filter(added_epoch__gt=since))
 
 
 def held(epoch: int, hub: str) -> QuerySet:
@@ -142,12 +141,13 @@ def held(epoch: int, hub: str) -> QuerySet:
 
     Some events are in two of them.
     """
-    return _not_retired_before(epoch).filter(hub=hub)
+    return _added(epoch, retired_after=epoch - 1).filter(hub=hub)
 
 
-def _not_retired_before(epoch: int) -> QuerySet:
+def _added(epoch: int, retired_after: int) -> QuerySet:
+    """The files that were added up to an epoch, and not retired up to another."""
     files = ArchiveFile.objects.filter(added_epoch__lte=epoch)
-    return files.filter(Q(retired_epoch__isnull=True) | Q(retired_epoch__gte=epoch)).order_by("hub", "path")
+    return files.filter(Q(retired_epoch__isnull=True) | Q(retired_epoch__gt=retired_after))
 
 
 def paths(files: Iterable[ArchiveFile]) -> list[str]:

@@ -11,6 +11,7 @@ from batch import archive, ledger
 from batch.cover import Hours, is_within, joined, near
 from batch.engine import Engine
 from batch.models import ArchiveFile, KeptRow
+from batch.rows import hours_of
 from events.models import Removal
 
 DAY_MS = 24 * HOUR_MS
@@ -41,7 +42,7 @@ def keep(engine: Engine, epoch: int, hub: str, files: Sequence[ArchiveFile], bef
 
 
 def _rows(epoch: int, hub: str, rollup: Rollup, cells: Cells) -> Iterator[KeptRow]:
-    hours = [hour for hour in cells.keys["hour"].vocabulary if isinstance(hour, int)]
+    hours = hours_of(cells)
     whole = merge([cells, *parts(hub, rollup, [(hour, hour + 1) for hour in hours], epoch - 1)], rollup.measures)
     payloads = encode_slices(whole, whole.keys["hour"].edges(), rollup.measures)
     for hour, payload in zip(hours, payloads, strict=True):

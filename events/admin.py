@@ -19,7 +19,7 @@ from events import log
 from events.log import SAMPLES, LogBusy
 from events.models import Account, ApiKey, Cut, Hub, Media, Membership, RejectedCount, RejectedEvent, Removal
 from events.rejected import replay
-from events.removals import UnknownVisitor, erase, refuse_unknown
+from events.removals import UnknownVisitor, erase, known
 
 
 class ReadOnly:
@@ -329,7 +329,7 @@ class ErasureForm(forms.ModelForm):
         cleaned = super().clean() or {}
         if "hub" in cleaned and "name" in cleaned:
             try:
-                refuse_unknown(Hub.objects.get(slug=cleaned["hub"]), cleaned["name"])
+                known(Hub.objects.get(slug=cleaned["hub"]), cleaned["name"])
             except (UnknownVisitor, LogBusy) as error:
                 raise forms.ValidationError(str(error)) from error
         return cleaned

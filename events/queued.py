@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 MESSAGES_AT_ONCE = 2_000
 """Messages that the broker sends ahead, and that one write takes at most."""
-EVENTS_AT_ONCE = 20_000
 LINGER_S = 0.02
 """How long a write waits for more messages."""
 WAIT_S = 1.0
@@ -85,7 +84,7 @@ class QueueIntake:
                     self._consume(connection, may_go_on)
                     return
             except (OperationalError, *Connection(self._url).connection_errors) as error:
-                pause = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                pause = _pause_after(attempt)
                 logger.warning("The broker of %s is away (%s); again in %.0f s.", self._queue, error, pause)
                 if not _paused(pause, may_go_on):
                     return
@@ -119,21 +118,20 @@ class QueueIntake:
 
     def _write(self, may_go_on: Callable[[], bool], connection: Connection) -> None:
         """Write the messages to the log, however long it is busy, and acknowledge them."""
-        messages, batches = list(self._messages), []
-        for message in messages:
-            batches.append(self._batch(message))
+        messages = self._messages
+        batches = [self._batch(message) for message in messages]
         for attempt in count():
             try:
                 self._intake.append(batches)
                 break
             except LogBusy as error:
-                pause = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                pause = _pause_after(attempt)
                 logger.warning("The log is busy (%s); %d messages wait, again in %.0f s.", error, len(messages), pause)
                 if not _paused(pause, may_go_on):
                     return
                 connection.heartbeat_check()
         self._channel.basic_ack(messages[-1].delivery_tag, multiple=True)
-        del self._messages[: len(messages)]
+        messages.clear()
 
     def _batch(self, message: amqp.Message) -> Batch:
         """A message's events and rejections; one that is no event at all is kept as a rejection, with its reason."""
@@ -171,6 +169,10 @@ def _name(body: Body, message: amqp.Message) -> None:
 def _key(content: bytes, number: int = 0) -> bytes:
     """The key of a rejection: the same when its message is delivered again."""
     return hashlib.blake2b(content + b"\0%d" % number, digest_size=16).digest()
+
+
+def _pause_after(attempt: int) -> float:
+    return RETRY_S[min(attempt, len(RETRY_S) - 1)]
 
 
 def _paused(seconds: float, may_go_on: Callable[[], bool]) -> bool:

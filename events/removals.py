@@ -24,12 +24,20 @@ class UnknownVisitor(LookupError):
     """A hub knows no visitor of that name, and nothing of it waits in the inbox."""
 
 
-def refuse_unknown(hub: Hub, visitor: str) -> None:
-    """Raises UnknownVisitor where there is nothing of a visitor, named as clients name it, to be erased. LogBusy."""
-    if _number(hub, visitor) is None and not rejected.naming(hub.slug, visitor, visitor_key(hub.slug, visitor)):
+def known(hub: Hub, visitor: str) -> tuple[int | None, list[int]]:
+    """The number of a visitor, named as clients name it, and the rows of the inbox that name it.
+
+    Raises UnknownVisitor where there is neither, LogBusy.
+    """
+    key = visitor_key(hub.slug, visitor)
+    with event_log().writer() as writer:
+        number = writer.visitors([(hub.slug, key)]).get((hub.slug, key))
+    rows = rejected.naming(hub.slug, visitor, key)
+    if number is None and not rows:
         raise UnknownVisitor(
             f"{hub.slug} knows no visitor {visitor!r}: it never sent an event under that name, or was erased before."
         )
+    return number, rows
 
 
 def erase(hub: Hub, visitor: str, by: str) -> Removal:
@@ -37,20 +45,13 @@ def erase(hub: Hub, visitor: str, by: str) -> Removal:
 
     Once it is secured, whoever comes back with that name is new. Rejected events that name the visitor go at once.
     """
-    refuse_unknown(hub, visitor)
+    number, rows = known(hub, visitor)
     removal, _ = Removal.objects.get_or_create(
-        hub=hub.slug, visitor=_number(hub, visitor), before=None, until__isnull=True, defaults={"requested_by": by}
+        hub=hub.slug, visitor=number, before=None, until__isnull=True, defaults={"requested_by": by}
     )
-    found = rejected.naming(hub.slug, visitor, visitor_key(hub.slug, visitor))
-    removal.receipt["rejected"] = removal.receipt.get("rejected", 0) + rejected.delete(found)
+    removal.receipt["rejected"] = removal.receipt.get("rejected", 0) + rejected.delete(rows)
     removal.save(update_fields=["receipt"])
     return removal
-
-
-def _number(hub: Hub, visitor: str) -> int | None:
-    key = hub.slug, visitor_key(hub.slug, visitor)
-    with event_log().writer() as writer:
-        return writer.visitors([key]).get(key)
 
 
 def remove_before(hub: Hub, before: datetime, by: str) -> Removal:

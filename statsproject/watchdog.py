@@ -42,6 +42,8 @@ class Watchdog:
     def _watch(self, waiting: Callable[[], int], patience_s: float) -> None:
         while True:
             time.sleep(EVERY_S)
+            if time.monotonic() - self._idle_since < EVERY_S:
+                continue  # a task has just ended: the broker need not be asked
             if self._is_busy or not waiting():
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > patience_s:
