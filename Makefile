@@ -8,7 +8,7 @@ hash = $(shell cat $(1) | cksum | tr ' ' '-')
 RUN_READY := $(VENV)/ready-run-$(call hash,requirements.txt)
 DEV_READY := $(VENV)/ready-dev-$(call hash,requirements.txt requirements-dev.txt)
 
-.PHONY: help run test test-services test-faults check fix bench lock clean
+.PHONY: help run test test-services test-faults check fix bench messages lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ fix: $(DEV_READY) ## format, and repair what the linter can
 
 bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="--only NAME --profile services"
 	@exec $(BIN)/python -m bench $(ARGS)
+
+messages: $(DEV_READY) ## gather the texts of the pages into locale/, and compile the translations
+	@DATA_DIR=$${DATA_DIR:-$$(mktemp -d)} DJANGO_SETTINGS_MODULE=statsproject.settings $(BIN)/python -m tests.messages
 
 lock: $(VENV)/ready ## resolve requirements*.in anew into pinned requirements*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header requirements.in -o requirements.txt

@@ -18,7 +18,7 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     "new_visitors": ("New visitors", "Distinct visitors with an event of their first visit."),
     "returning_visitors": ("Returning visitors", "Distinct visitors with an event of their second or a later visit."),
     "page_reads": ("Pages read", "Read events that name a page."),
-    "duration_ms": ("Reading time", "Active time: visible tab and recent input, summed."),
+    "duration_ms": ("Active time", "Time with a visible tab and recent input, summed."),
     "engaged_visits": (
         "Engaged visits",
         "Distinct visits that did more than open: an action other than view and read, page 2 or later, 10 seconds or"
@@ -30,7 +30,7 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     "clicks": ("Clicks", "Click events: links and enrichments."),
     "searches": ("Searches", "Search events."),
     "plays": ("Plays", "Play events."),
-    "avg_visit_duration_ms": ("Time per visit", "Reading time divided by visits."),
+    "avg_visit_duration_ms": ("Time per visit", "Active time divided by visits."),
     "visits_per_visitor": ("Visits per visitor", "Visits divided by visitors."),
     "bounce_rate": ("Bounce rate", "Share of visits that are not engaged: 1 - engaged visits / visits."),
 }

@@ -1,7 +1,7 @@
 // The panel's own behaviour: themes, menus, the chart, the beat of the live badge. Everything else is links and htmx.
 (() => {
   "use strict";
-  const BEAT_MS = 8000;
+  const BEAT_MS = 5000;
   const root = document.documentElement;
   const find = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -64,7 +64,7 @@
   function axisText(kind, value) {
     if (kind !== "count") return figure[kind](value);
     if (!Number.isInteger(value)) return "";
-    return new Intl.NumberFormat("en", { notation: value >= 10000 ? "compact" : "standard" }).format(value);
+    return new Intl.NumberFormat(root.lang, { notation: value >= 10000 ? "compact" : "standard" }).format(value);
   }
 
   // Steps of an axis of durations that a clock has too; the other axes find their own.
@@ -119,7 +119,7 @@
       cubicInterpolationMode: "monotone", borderCapStyle: "round", borderJoinStyle: "round",
     };
     const datasets = [{
-      ...line, label: "This period", data: values, borderColor: colour.now, backgroundColor: area, fill: true,
+      ...line, label: find(".key-now", card).textContent, data: values, borderColor: colour.now, backgroundColor: area, fill: true,
       pointHoverBackgroundColor: colour.now, pointBackgroundColor: colour.now,
       pointRadius: (context) => (isDot(context.dataIndex) ? 3.5 : 0),
       segment: { borderDash: (context) => (running >= 0 && context.p1DataIndex === running ? [3, 5] : undefined) },
@@ -185,14 +185,68 @@
     document.addEventListener(name, (event) => {
       const card = event.target.closest("[data-fragment]");
       if (!card || !find(".skeleton, .retry", card)) return;
+      const words = find("#status").dataset;
       const note = document.createElement("p");
       const button = document.createElement("button");
       note.className = "blank retry";
-      note.append("This table could not be loaded. ", button);
+      note.append(`${words.broken} `, button);
       button.className = "button";
-      button.textContent = "Try again";
+      button.textContent = words.retry;
       button.addEventListener("click", () => window.htmx.trigger(card, "affluence:retry"));
       (find(".skeleton, .retry", card)).replaceWith(note);
+    });
+  }
+
+  // Keys: one letter each, where no field is being written in
+
+  const PERIOD_OF_KEY = { d: "today", w: "7d", m: "30d", y: "12mo" };
+
+  function press(key) {
+    if (key === "?") { find("#shortcuts").showModal(); return true; }
+    const period = PERIOD_OF_KEY[key];
+    const target = period ? find(`.period-panel a[href*="period=${period}"]`) : find(`[data-key="${CSS.escape(key)}"]`);
+    if (!target) return false;
+    target.click();
+    if (target.tagName === "SUMMARY" && target.parentElement.open) find(".menu-panel a, .menu-panel button", target.parentElement)?.focus();
+    return true;
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !find("#shortcuts")) return;
+    if (event.target.closest("input, textarea, select, dialog") || event.key.length !== 1) return;
+    if (press(event.key)) event.preventDefault();
+  });
+
+  // What is copied, and the chart as a picture on the colour of its card
+
+  document.addEventListener("click", async (event) => {
+    const copied = event.target.closest("[data-copy]");
+    if (copied) {
+      await navigator.clipboard.writeText(copied.dataset.copy);
+      find("#status").textContent = find("#status").dataset.copied;
+      copied.textContent = find("#status").dataset.copied;
+    }
+    const pictured = event.target.closest("[data-png]");
+    if (pictured && chart) save(`${pictured.dataset.png}.png`, picture());
+  });
+
+  function picture() {
+    const copy = document.createElement("canvas");
+    [copy.width, copy.height] = [chart.canvas.width, chart.canvas.height];
+    const context = copy.getContext("2d");
+    context.fillStyle = getComputedStyle(find("[data-chart]")).backgroundColor;
+    context.fillRect(0, 0, copy.width, copy.height);
+    context.drawImage(chart.canvas, 0, 0);
+    return copy;
+  }
+
+  function save(name, canvas) {
+    canvas.toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = name;
+      link.click();
+      URL.revokeObjectURL(link.href);
     });
   }
 

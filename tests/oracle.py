@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
+from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -139,7 +140,19 @@ def range_of(events: Sequence[Any], one: dict[str, str], zone: ZoneInfo, now: da
 def earlier_range(start: int, end: int, compare: str, zone: ZoneInfo) -> tuple[int, int]:
     if compare == "previous":
         return start - (end - start), start
+    if compare == "weekdays":
+        days = (local_of(end, zone).replace(tzinfo=None) - local_of(start, zone).replace(tzinfo=None)) / timedelta(
+            days=1
+        )
+        return weeks_before(start, zone, ceil(days / 7)), weeks_before(end, zone, ceil(days / 7))
     return year_before(start, zone), year_before(end, zone)
+
+
+def weeks_before(at: int, zone: ZoneInfo, weeks: int) -> int:
+    local = local_of(at, zone).replace(tzinfo=None, fold=0) - timedelta(weeks=weeks)
+    if (local.hour, local.minute, local.second, local.microsecond) == (0, 0, 0, 0):
+        return midnight(local.date(), zone)
+    return ms(local.replace(tzinfo=zone).astimezone(UTC))
 
 
 def year_before(at: int, zone: ZoneInfo) -> int:

@@ -1,6 +1,11 @@
-"""Tables of the embedded view store."""
+"""Tables of the embedded view store, and the share links."""
 
+import secrets
+
+from django.conf import settings
 from django.db import models
+
+from events.models import Hub
 
 
 class ViewRow(models.Model):
@@ -31,3 +36,27 @@ class Seal(models.Model):
 
     version = models.BigIntegerField(primary_key=True)
     declaration = models.CharField(max_length=16)
+
+
+def _public_id() -> str:
+    return secrets.token_urlsafe(9)
+
+
+class ShareLink(models.Model):
+    """The pages of one hub for whoever holds its address; see views_layer.links."""
+
+    hub = models.ForeignKey(Hub, on_delete=models.CASCADE, related_name="share_links")
+    name = models.CharField(max_length=100)
+    public_id = models.CharField(max_length=16, unique=True, default=_public_id, editable=False)
+    filters = models.JSONField(default=dict, blank=True, help_text="Dimension: values. The holder cannot remove them.")
+    password = models.CharField(max_length=128, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hub.slug})"

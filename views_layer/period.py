@@ -53,6 +53,14 @@ def year_before(moment: datetime, zone: ZoneInfo) -> datetime:
     return earlier.replace(tzinfo=zone).astimezone(UTC)
 
 
+def weeks_before(moment: datetime, zone: ZoneInfo, weeks: int) -> datetime:
+    """The same local weekday and time `weeks` earlier."""
+    local = moment.astimezone(zone).replace(tzinfo=None) - timedelta(weeks=weeks)
+    if local.time() == datetime.min.time():
+        return midnight(local.date(), zone)
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
 def offsets_between(start: int, end: int, zone: ZoneInfo) -> set[timedelta]:
     """The offsets from UTC of a zone at the times of a range of milliseconds that events can have.
 

@@ -7,7 +7,7 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from django.http import QueryDict
 from aggregations.buckets import instant_ms, midnight, moment_of
 from aggregations.metrics import METRICS
 from aggregations.rollups import DIMENSIONS, HOUR_MS
-from views_layer.period import PERIODS, end_a_year_before, period_of, year_before
+from views_layer.period import DAY_MS, PERIODS, end_a_year_before, period_of, weeks_before, year_before
 
 TIME_DIMENSIONS = ("hour_of_day", "weekday")
 RANGES = {
@@ -28,7 +28,7 @@ PROPERTY = "properties."
 INTERVAL_HOURS = {"hour": 1, "day": 24, "week": 168, "month": 720}
 INTERVALS = tuple(INTERVAL_HOURS)
 ROBOTS = ("exclude", "include", "only")
-COMPARISONS = ("previous", "year")
+COMPARISONS = ("previous", "weekdays", "year")
 FORMATS = ("json", "csv")
 UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
 """A + that was not escaped in a URL arrives as a space."""
@@ -80,16 +80,27 @@ class Question:
         if self.compare == "previous":
             self._refuse_before_the_first_year(self.start)
             return replace(self, start=self.start - (self.end - self.start), end=self.start, compare=None)
+        if self.compare == "weekdays":
+            self._refuse_before_the_first_year(self.start - 7 * DAY_MS)
+            start, end = self._weeks_before(self.start)
+            return replace(self, start=start, end=end, compare=None)
         start = instant_ms(year_before(moment_of(self.start), self.zone))
         end = instant_ms(end_a_year_before(moment_of(self.end), self.zone))
         return replace(self, start=start, end=end, compare=None)
+
+    def _weeks_before(self, start: int) -> tuple[int, int]:
+        """The range at the same local times, as many whole weeks earlier as it takes to end before this one begins."""
+        first, last = (moment_of(at).astimezone(self.zone).replace(tzinfo=None) for at in (start, self.end))
+        weeks = -((first - last) // timedelta(weeks=1))
+        earlier = (weeks_before(moment_of(at), self.zone, weeks) for at in (start, self.end))
+        return instant_ms(next(earlier)), instant_ms(next(earlier))
 
     def _refuse_before_the_first_year(self, start: int) -> None:
         latest = start + start - FIRST_MS
         if self.end > latest:
             raise QueryError(
                 "invalid_compare",
-                "compare 'previous' of this range would begin before the first year of the calendar; use a to up to"
+                f"compare {self.compare!r} of this range would begin before the first year of the calendar; use a to up to"
                 f" {moment_of(latest).astimezone(self.zone).date()}, or compare 'year'.",
                 "compare",
             )

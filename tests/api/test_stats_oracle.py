@@ -161,7 +161,7 @@ def random_question(rng: random.Random, values: dict[str, list[str]]) -> list[tu
     if rng.random() < 0.4:
         pairs.append(("robots", rng.choice(["exclude", "include", "only"])))
     if "previous" not in by and rng.random() < 0.35:
-        pairs.append(("compare", rng.choice(["previous", "year"])))
+        pairs.append(("compare", rng.choice(["previous", "weekdays", "year"])))
     if rng.random() < 0.5:
         names = rng.sample([*metrics, *by, *(["time"] if interval else [])], 1)
         pairs.append(("order", ",".join(rng.choice(["", "-"]) + name for name in names)))

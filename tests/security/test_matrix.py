@@ -23,6 +23,8 @@ from events.models import ApiKey, Hub, Media, Membership, RejectedEvent
 from speed.consumer import apply_new
 from tests.caches import renew
 from tests.security.wire import bearer, post
+from views_layer.links import lock, token_of
+from views_layer.models import ShareLink
 from views_layer.pages.panels import PANELS
 from views_layer.question import TIME_DIMENSIONS
 
@@ -32,10 +34,11 @@ MARKER = "zqbmarker"
 HUBS = ("acme", "other", "unknown")
 
 NOBODY = ("anonymous", "revoked key", "unknown key", "inactive user")
-KEYS = ("read key", "ingest key")
+KEYS = ("read key", "ingest key", "link", "narrow link", "locked link")
 USERS = ("user", "user of other", "user of none")
 STAFF = ("staff", "superuser")
-OF_ACME = ("anonymous", "revoked key", "unknown key", "inactive user", "read key", "ingest key", "user", "user of none")
+OF_ACME = ("anonymous", "revoked key", "unknown key", "inactive user", "read key", "ingest key", "link", "narrow link", "locked link",
+          "user", "user of none")  # fmt: skip
 
 API = {
     **dict.fromkeys(NOBODY, (401, 401, 401)),
@@ -43,11 +46,16 @@ API = {
     "read key of other": (404, 200, 404),
     "read key in the session of other": (200, 404, 404),
     "ingest key": (403, 403, 403),
+    "link": (200, 404, 404),
+    "narrow link": (200, 404, 404),
+    "locked link": (401, 401, 401),
     "user": (200, 404, 404),
     "user of other": (404, 200, 404),
     "user of none": (404, 404, 404),
     **dict.fromkeys(STAFF, (200, 200, 404)),
 }
+# What is about the whole hub, and not for a link that shows a part of it.
+API_OF_ALL = API | {"narrow link": (403, 404, 404)}
 PAGE = {
     **dict.fromkeys((*NOBODY, *KEYS, "read key of other"), (302, 302, 302)),
     "read key in the session of other": (404, 200, 404),
@@ -69,6 +77,11 @@ def led(table: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(302 if status == 200 else status for status in row) for name, row in table.items()}
 
 
+def shared(status: int) -> dict[str, tuple[int, int, int]]:
+    """The table of a page below a share link: whoever has its address has it."""
+    return dict.fromkeys(API, (status, status, 404))
+
+
 ROUTES = {
     "healthz": all_hubs(others=503),
     # To METRICS_TOKEN alone, which none of these has.
@@ -82,9 +95,9 @@ ROUTES = {
             "metrics": all_hubs(others=200),
             "schema": all_hubs(others=200),
             "hubs/<slug:hub>/stats": API,
-            "hubs/<slug:hub>/live": API,
-            "hubs/<slug:hub>/media": API,
-            "hubs/<slug:hub>/restatements": API,
+            "hubs/<slug:hub>/live": API_OF_ALL,
+            "hubs/<slug:hub>/media": API_OF_ALL,
+            "hubs/<slug:hub>/restatements": API_OF_ALL,
         }.items()
     },
     "api/": all_hubs(others=404),
@@ -99,10 +112,20 @@ ROUTES = {
     },
     "logout": all_hubs(others=405),
     "hubs/<slug:slug>/": led(PAGE),
-    "hubs/<slug:slug>/live": PAGE,
-    "hubs/<slug:slug>/restatements": PAGE,
-    **{f"hubs/<slug:slug>/{panel.name}": PAGE for panel in PANELS},
-    **{f"hubs/<slug:slug>/{panel.name}/<slug:name>": PAGE for panel in PANELS},
+    "hubs/<slug:slug>/links": PAGE,
+    "s/<str:token>": shared(302),
+    "s/<str:token>/": shared(302),
+    "s/<str:token>/unlock": shared(302),
+    **{
+        f"{home}{page}": table
+        for home, table in (("hubs/<slug:slug>/", PAGE), ("s/<str:token>/", shared(200)))
+        for page in (
+            "live",
+            "restatements",
+            *(panel.name for panel in PANELS),
+            *(f"{panel.name}/<slug:name>" for panel in PANELS),
+        )
+    },
 }
 # Nobody but staff gets into the admin; these answer everybody otherwise than by leading to its login page.
 ADMIN_OPEN = {"admin/login/": 200, "admin/logout/": 302}
@@ -133,6 +156,7 @@ def path_of(route: str, hub: str) -> str:
     """The route's address for a hub, with the question that it needs."""
     panel = next((panel for panel in PANELS if f"/{panel.name}/" in route), None)
     path = route.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
+    path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
     if panel:
         path = path.replace("<slug:name>", panel.tables[0].name)
     return "/" + path + ("?metrics=events" if path.rstrip("/").endswith("/stats") else "")
@@ -190,6 +214,12 @@ def _callers(acme: Hub, other: Hub) -> dict[str, Client]:
     read = ApiKey.issue(acme, ApiKey.READ)
     both = holder(read)
     both.force_login(users["user of other"])
+    for hub in (acme, other):
+        ShareLink.objects.create(hub=hub, name="all", public_id=hub.slug)
+    narrow = ShareLink.objects.create(hub=acme, name="narrow", filters={"media": ["anote-media"]})
+    locked = ShareLink(hub=acme, name="locked")
+    lock(locked, "secret")
+    locked.save()
     return sessions | {
         "anonymous": Client(),
         "revoked key": holder(revoked),
@@ -198,6 +228,9 @@ def _callers(acme: Hub, other: Hub) -> dict[str, Client]:
         "read key of other": holder(ApiKey.issue(other, ApiKey.READ)),
         "read key in the session of other": both,
         "ingest key": holder(ApiKey.issue(acme, ApiKey.INGEST)),
+        "link": holder(token_of(ShareLink(public_id=acme.slug))),
+        "narrow link": holder(token_of(narrow)),
+        "locked link": holder(token_of(locked)),
     }
 
 
@@ -227,7 +260,7 @@ def test_each_caller_has_of_each_route_and_hub_what_it_may_have(callers: dict[st
 
 
 def test_nothing_of_another_hub_is_in_any_answer(callers: dict[str, Client]) -> None:
-    paths = [path_of(route, hub) for route in ROUTES for hub in HUBS]
+    paths = [path_of(route, hub) for route in ROUTES for hub in HUBS if not (hub == "other" and "<str:token>" in route)]
     paths += [f"/hubs/acme/{panel.name}/{table.name}?robots=include" for panel in PANELS for table in panel.tables]
     paths += [f"/api/hubs/{hub}/stats?robots=include&{question}" for hub in HUBS[:2] for question in QUESTIONS]
     paths += [f"/api/hubs/acme/media?search={MARKER[:3]}", "/api/hubs/acme/restatements?period=all"]

@@ -76,7 +76,7 @@ def test_it_leads_from_a_hub_to_its_consultation(customer: User) -> None:
 
 
 def test_it_leads_a_customer_from_the_root_to_the_first_hub(customer: User) -> None:
-    assert client_of(customer).get("/")["Location"] == "/hubs/acme/consultation"
+    assert client_of(customer).get("/")["Location"] == "/hubs/acme/"
 
 
 def test_it_lists_every_hub_to_staff(staff: User) -> None:

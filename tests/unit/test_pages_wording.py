@@ -1,9 +1,11 @@
 """Numbers, changes and values as people read them."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import translation
 
 from views_layer.pages.figures import spark
 from views_layer.pages.trust import trust_line
@@ -57,9 +59,11 @@ def test_it_tells_a_change_in_words_and_number(metric: str, value: float, previo
         ("language", "pt-BR", "Portuguese (Brazil)"),
         ("source", None, "Direct"),
         ("media", None, "The hub itself"),
-        ("visit_number", 1, "1st visit"),
-        ("visit_number", 12, "12th visit"),
-        ("visit_number", 23, "23rd visit"),
+        ("visit_number", 1, "Visit 1"),
+        ("visit_number", "12", "Visit 12"),
+        ("action", "share", "Shared"),
+        ("action", "bookmark", "Bookmark"),
+        ("device", "mobile", "Phone"),
         ("weekday", 1, "Monday"),
         ("hour_of_day", 9, "09:00"),
         ("network", "linkedin", "LinkedIn"),
@@ -113,10 +117,32 @@ def test_it_says_how_far_the_numbers_can_be_trusted() -> None:
 
 
 def test_it_names_the_day_of_an_old_batch_and_shows_warnings() -> None:
-    meta = META | {"batch_until": "2026-11-21T09:00:00Z", "as_of": None, "warnings": ["Redis does not answer."]}
+    meta = META | {
+        "batch_until": "2026-11-21T09:00:00Z",
+        "as_of": "2026-11-21T09:00:00Z",
+        "warnings": ["Redis does not answer."],
+    }
     line = trust_line(meta, NOW, PARIS)
     assert (line.tone, line.sentences[0], line.warnings) == (
         "warning",
-        "Batch until 21 Nov, 10:00 (Europe/Paris).",
+        "Batch until 21 Nov, 10:00, live until 21 Nov, 10:00:00 (Europe/Paris).",
         ["Redis does not answer."],
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (lambda: figure("visits", "count", 1234567), "1 234 567"),
+        (lambda: figure("bounce_rate", "ratio", 0.2345), "23,4 %"),
+        (lambda: figure("visits_per_visitor", "ratio", 1.5), "1,50"),
+        (lambda: value_of("country", "DE"), "Allemagne"),
+        (lambda: value_of("language", "pt-BR"), "Portugais (Brésil)"),
+        (lambda: value_of("weekday", 1), "Lundi"),
+        (lambda: change("visits", "count", 112, 100).words, "en hausse depuis 100"),
+        (lambda: date_range(NOW - timedelta(days=6), NOW, PARIS), "17 – 23 Nov 2026"),
+    ],
+)
+def test_it_speaks_french(written: Callable[[], str], text: str) -> None:
+    with translation.override("fr"):
+        assert written().replace("\u202f", " ").replace("\xa0", " ") == text

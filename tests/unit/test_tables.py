@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from views_layer.api.tables import csv_of
+from views_layer.tables import csv_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Who asks: a key of scope `read`, or a signed-in session. Each sees its own hub only; another hub looks like none.
+"""Who asks: a key of scope `read`, a signed-in session, or a share link's token. Each sees its own hub only.
 
-And how often: each key and each person has a rate, and so has each address whose requests name nobody known.
+Another hub looks like none. And how often: each key, person and link has a rate, and so has each address whose
+requests name nobody known.
 """
 
 import math
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.http import Http404
+from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -19,6 +21,8 @@ from events.collector import address_of
 from events.models import ApiKey, Hub
 from events.throttle import Throttle, is_this_machine, network_of
 from views_layer.access import hub_for_user
+from views_layer.links import link_of
+from views_layer.models import ShareLink
 
 _callers = Throttle(settings.ASK_RATE / 60, settings.ASK_RATE)
 _failures = Throttle(settings.ASK_FAILURE_RATE / 60, settings.ASK_FAILURE_RATE)
@@ -43,20 +47,35 @@ class KeyHolder:
     is_authenticated: bool = True
 
 
-class KeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>`."""
+@dataclass(frozen=True, slots=True)
+class LinkHolder:
+    """The caller that a share link's token stands for."""
 
-    def authenticate(self, request: Request) -> tuple[KeyHolder, None] | None:
+    link: ShareLink
+    is_authenticated: bool = True
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>`, or the token of a share link in its place."""
+
+    def authenticate(self, request: Request) -> tuple[KeyHolder | LinkHolder, None] | None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        found = ApiKey.in_use(ApiKey.digest_of(key.strip()))
-        if found is None:
+        if found := ApiKey.in_use(ApiKey.digest_of(key.strip())):
+            return KeyHolder(found), None
+        link = link_of(key.strip(), timezone.now())
+        if link is None:
             refuse_failing(request)
             raise AuthenticationFailed(
                 "This key is unknown or revoked; ask staff for one of scope read.", "unknown_key"
             )
-        return KeyHolder(found), None
+        if link.password:
+            raise AuthenticationFailed(
+                "This share link has a password: it opens in a browser only; make one without for a program.",
+                "locked_link",
+            )
+        return LinkHolder(link), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -69,7 +88,7 @@ class KeyScheme(OpenApiAuthenticationExtension):
     name = "key"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "A key of scope read."}
+        return {"type": "http", "scheme": "bearer", "description": "A key of scope read, or a share link's token."}
 
 
 AUTHENTICATION = [KeyAuthentication, SessionAuthentication]
@@ -88,13 +107,15 @@ class CallerThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: object) -> bool:
         if isinstance(request.user, KeyHolder):
             name = f"key {request.user.key.pk}"
+        elif isinstance(request.user, LinkHolder):
+            name = f"link {request.user.link.pk}"
         elif request.user.is_authenticated:
             name = f"user {request.user.pk}"
         else:
             refuse_failing(request)
             return True
         if wait := _callers.wait(name):
-            raise TooManyRequests(wait, "Each key and each session", settings.ASK_RATE)
+            raise TooManyRequests(wait, "Each key, link and session", settings.ASK_RATE)
         return True
 
 
@@ -107,6 +128,21 @@ def hub_for(request: Request, slug: str) -> Hub:
         if key.hub.slug != slug:
             raise Http404(f"There is no hub {slug!r} here.")
         return key.hub
+    if isinstance(request.user, LinkHolder):
+        if request.user.link.hub.slug != slug:
+            raise Http404(f"There is no hub {slug!r} here.")
+        return request.user.link.hub
     if not request.user.is_authenticated:
         raise NotAuthenticated("Send Authorization: Bearer <key> with a key of scope read, or sign in at /login.")
     return hub_for_user(request.user, slug)
+
+
+def forced_filters(request: Request) -> dict[str, list[str]]:
+    """What the caller's questions are narrowed by: the filters of a share link."""
+    return request.user.link.filters if isinstance(request.user, LinkHolder) else {}
+
+
+def refuse_narrowed(request: Request) -> None:
+    """Raises PermissionDenied for a caller whose filters an answer about the whole hub would get around."""
+    if forced_filters(request):
+        raise PermissionDenied("This share link shows a part of the hub; this answer is about all of it.", "narrowed")

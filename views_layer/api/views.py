@@ -13,12 +13,13 @@ from rest_framework.views import APIView
 
 from aggregations.metrics import METRICS
 from events.models import Media
-from views_layer.api.access import AUTHENTICATION, CallerThrottle, hub_for
-from views_layer.api.tables import csv_of
+from views_layer.api.access import AUTHENTICATION, CallerThrottle, forced_filters, hub_for, refuse_narrowed
 from views_layer.ask import answer, live, metric_catalogue
+from views_layer.links import narrowed
 from views_layer.period import PERIODS
 from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
 from views_layer.restated import restated
+from views_layer.tables import csv_of
 
 MEDIA_AT_MOST = 1_000
 
@@ -69,7 +70,7 @@ _error = {
 ERRORS = {
     400: OpenApiResponse(_error, "The question cannot be answered; `field` names the parameter."),
     401: OpenApiResponse(_error, "Nobody asks, or an unknown or revoked key."),
-    403: OpenApiResponse(_error, "A key of another scope than read."),
+    403: OpenApiResponse(_error, "A key of another scope than read, or a share link that shows a part of the hub."),
     404: OpenApiResponse(_error, "There is no such hub, or it is another's."),
 }
 ANSWERS = {200: OpenApiTypes.OBJECT, **ERRORS}
@@ -107,7 +108,7 @@ class StatsView(HubView):
         form = request.query_params.get("format", "json")
         if form not in FORMATS:
             raise QueryError("invalid_format", f"format {form!r} is unknown; use {', '.join(FORMATS)}.", "format")
-        result = answer(found, request.query_params, timezone.now())
+        result = answer(found, narrowed(request.query_params, forced_filters(request)), timezone.now())
         if form == "csv":
             response = HttpResponse(csv_of(result), content_type="text/csv; charset=utf-8")
             response["Content-Disposition"] = f'attachment; filename="{found.slug}.csv"'
@@ -123,6 +124,7 @@ class LiveView(HubView):
     @extend_schema(responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
         found = hub_for(request, hub)
+        refuse_narrowed(request)
         refuse_all_but(request.query_params)
         return Response(live(found, timezone.now()))
 
@@ -140,6 +142,7 @@ class MediaView(HubView):
     )
     def get(self, request: Request, hub: str) -> Response:
         media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
+        refuse_narrowed(request)
         refuse_all_but(request.query_params, "search", "limit", "cursor")
         if search := request.query_params.get("search"):
             media = media.filter(Q(title__icontains=search) | Q(key__icontains=search))
@@ -169,6 +172,7 @@ class RestatementsView(HubView):
     @extend_schema(parameters=STATS_PARAMETERS[1:5], responses=ANSWERS)
     def get(self, request: Request, hub: str) -> Response:
         found = hub_for(request, hub)
+        refuse_narrowed(request)
         refuse_all_but(request.query_params, "period", "from", "to", "timezone")
         start, end = read_range(request.query_params, found.timezone, timezone.now(), default="all")
         return Response(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.utils import dateformat
+from django.utils.translation import gettext as _
 
 from views_layer.pages.selection import Selection
 from views_layer.pages.wording import Change, change, figure, instant, share
@@ -53,10 +54,10 @@ class Chart:
 
 
 def key_numbers(
-    answer: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection
+    answer: dict, compared: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection
 ) -> list[KeyNumber]:
-    """The key numbers `names` of an answer by interval, with their change where the answer compares."""
-    totals, previous = answer["totals"], answer["totals"].get("previous")
+    """The key numbers `names` of an answer by interval, with the change of the totals `compared` where they have one."""
+    totals, previous = answer["totals"], compared.get("previous")
     as_of = known_until(answer["meta"])
     rows = [row for row in answer["results"] if instant(row["time"]) <= as_of]
     return [
@@ -66,7 +67,7 @@ def key_numbers(
             definition=metrics[name]["definition"],
             text=figure(name, metrics[name]["unit"], totals[name]),
             note=_note(name, totals),
-            change=change(name, metrics[name]["unit"], totals[name], previous[name]) if previous else None,
+            change=change(name, metrics[name]["unit"], compared[name], previous[name]) if previous else None,
             spark=spark([row[name] for row in rows]),
             url=selection.query(metric=name),
             is_current=name == selection.metric,
@@ -83,7 +84,7 @@ def known_until(meta: dict) -> datetime:
 
 def _note(name: str, totals: dict) -> str:
     if name in {"new_visitors", "returning_visitors"} and totals.get("visitors"):
-        return f"{share(totals[name], totals['visitors'])} of visitors"
+        return _("%(share)s of visitors") % {"share": share(totals[name], totals["visitors"])}
     return ""
 
 
@@ -134,12 +135,14 @@ def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str) ->
 
 def _summary(metric: dict, total: float | None, buckets: list[Bucket]) -> str:
     """One sentence on the chart: the whole, and the bucket with most of it."""
-    whole = f"{metric['title']}: {figure(metric['name'], metric['unit'], total)} in this period"
+    said = {"title": metric["title"], "total": figure(metric["name"], metric["unit"], total)}
     known = [bucket for bucket in buckets if bucket.value]
     if len(known) < 2:
-        return f"{whole}."
+        return _("%(title)s: %(total)s in this period.") % said
     top = max(known, key=lambda bucket: bucket.value or 0)
-    return f"{whole}, highest {'at' if ':' in top.label else 'on'} {top.label} ({top.text})."
+    return _("%(title)s: %(total)s in this period, most on %(bucket)s (%(most)s).") % (
+        said | {"bucket": top.label, "most": top.text}
+    )
 
 
 def bucket_label(start: datetime, interval: str) -> str:
@@ -148,7 +151,7 @@ def bucket_label(start: datetime, interval: str) -> str:
         case "hour":
             return dateformat.format(start, "D j M, H:i")
         case "week":
-            return dateformat.format(start, r"\w\e\e\k \o\f j M Y")
+            return _("week of %(day)s") % {"day": dateformat.format(start, "j M Y")}
         case "month":
             return dateformat.format(start, "F Y")
     return dateformat.format(start, "D j M Y")

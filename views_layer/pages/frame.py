@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.http import HttpRequest
 from django.urls import reverse
 
 from events.models import Hub
@@ -11,6 +10,7 @@ from views_layer.access import hubs_of
 from views_layer.pages.panels import PANELS, Panel
 from views_layer.pages.rows import media_of
 from views_layer.pages.selection import COMPARISONS, SHORT_COMPARISONS, SHORT_ROBOTS, Chip, Choice, Selection
+from views_layer.pages.viewer import Viewer
 
 HUBS_IN_SWITCHER = 30
 
@@ -20,6 +20,9 @@ class Frame:
     """What templates/base.html needs of a page of a hub."""
 
     hub: Hub
+    viewer: Viewer
+    is_embedded: bool
+    panel_url: str
     hubs: list[Choice]
     has_more_hubs: bool
     tabs: list[Choice]
@@ -35,23 +38,27 @@ class Frame:
     today: str
 
 
-def frame_of(request: HttpRequest, hub: Hub, panel: Panel, selection: Selection, now: datetime) -> Frame:
+def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) -> Frame:
     """The frame of `panel`. The state follows from tab to tab, apart from the measure, which is the tab's own."""
-    hubs = list(hubs_of(request.user)[: HUBS_IN_SWITCHER + 1])
+    hub = viewer.hub
+    hubs = list(hubs_of(viewer.user)[: HUBS_IN_SWITCHER + 1]) if viewer.user else []
     carried = selection.query(metric=None, interval=selection.state.get("interval"))
     titles = {key: str(media) for key, media in media_of(hub, selection.filters.get("media", [])).items()}
     return Frame(
         hub=hub,
+        viewer=viewer,
+        is_embedded="embed" in selection.state,
+        panel_url=viewer.url(panel.name),
         hubs=[
-            Choice(str(other), reverse(panel.name, args=[other.slug]), other == hub)
+            Choice(str(other), reverse("hub", args=[other.slug]) + panel.name, other == hub)
             for other in hubs[:HUBS_IN_SWITCHER]
         ],
         has_more_hubs=len(hubs) > HUBS_IN_SWITCHER,
-        tabs=[Choice(other.title, reverse(other.name, args=[hub.slug]) + carried, other is panel) for other in PANELS],
+        tabs=[Choice(str(other.title), viewer.url(other.name) + carried, other is panel) for other in PANELS],
         selection=selection,
-        compare_label=COMPARISONS.get(selection.compare, selection.compare),
-        compare_short=SHORT_COMPARISONS.get(selection.compare, selection.compare),
-        robots_short=SHORT_ROBOTS.get(selection.robots, selection.robots),
+        compare_label=str(COMPARISONS.get(selection.compare, selection.compare)),
+        compare_short=str(SHORT_COMPARISONS.get(selection.compare, selection.compare)),
+        robots_short=str(SHORT_ROBOTS.get(selection.robots, selection.robots)),
         periods=selection.period_choices(),
         comparisons=selection.compare_choices(),
         robots=selection.robots_choices(),

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import ngettext
+
 from events.models import Hub
 from views_layer.pages.rows import media_of
-from views_layer.pages.wording import instant, value_of
+from views_layer.pages.wording import count, instant, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,19 @@ def live_now(hub: Hub, live: dict, rows: int = 5) -> LiveNow:
     for x, minute in enumerate(live["minutes"]):
         height = max(2, 100 * minute["visitors"] / top)
         at = instant(minute["time"]).astimezone(hub.zone)
-        minutes.append(Minute(x, f"{100 - height:.0f}", f"{height:.0f}", f"{at:%H:%M}: {minute['visitors']} visitors"))
+        minutes.append(
+            Minute(x, f"{100 - height:.0f}", f"{height:.0f}", _visitors_at(f"{at:%H:%M}", minute["visitors"]))
+        )
     shown = live["media"][:rows]
     titles = media_of(hub, {row["media"] for row in shown if row["media"]})
     media = [(str(titles.get(row["media"]) or value_of("media", row["media"])), row["visitors"]) for row in shown]
     events = sum(minute["events"] for minute in live["minutes"])
-    return LiveNow(live["visitors"], minutes, media, f"{events:,} events in the last 30 minutes")
+    summary = ngettext("%(count)s event in the last 30 minutes", "%(count)s events in the last 30 minutes", events) % {
+        "count": count(events)
+    }
+    return LiveNow(live["visitors"], minutes, media, summary)
+
+
+def _visitors_at(time: str, visitors: int) -> str:
+    text = ngettext("%(time)s: %(count)s visitor", "%(time)s: %(count)s visitors", visitors)
+    return text % {"time": time, "count": count(visitors)}

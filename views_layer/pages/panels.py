@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -12,13 +15,13 @@ class Table:
     """
 
     name: str
-    title: str
+    title: str | Promise
     by: str
     measures: tuple[str, ...]
     where: tuple[tuple[str, str], ...] = ()
     order: str = ""
     needs: str = ""
-    hint: str = ""
+    hint: str | Promise = ""
     width: str = ""
     is_first: bool = False
     hides_absent: bool = False
@@ -33,7 +36,7 @@ class Panel:
     """A tab of a hub."""
 
     name: str
-    title: str
+    title: str | Promise
     figures: tuple[str, ...]
     tables: tuple[Table, ...]
 
@@ -46,7 +49,7 @@ _PASSED_ON = tuple(("action", action) for action in ("share", "download", "print
 
 CONSULTATION = Panel(
     name="consultation",
-    title="Consultation",
+    title=_("Consultation"),
     figures=(
         "visits",
         "visitors",
@@ -60,43 +63,43 @@ CONSULTATION = Panel(
     tables=(
         Table(
             "media",
-            "Media",
+            _("Media"),
             "media",
             ("views", "visits", "visitors", "duration_ms"),
             order="-visits",
             width="wide",
             is_first=True,
         ),
-        Table("sources", "Sources", "source", _VISITS, is_first=True),
-        Table("countries", "Countries", "country", _VISITS),
-        Table("visit-numbers", "How often they come back", "visit_number", _VISITS, order="visit_number"),
+        Table("sources", _("Sources"), "source", _VISITS, is_first=True),
+        Table("countries", _("Countries"), "country", _VISITS),
+        Table("visit-numbers", _("How often they come back"), "visit_number", _VISITS, order="visit_number"),
         Table(
             "pages",
-            "Pages",
+            _("Pages"),
             "page",
             ("page_reads", "duration_ms"),
             needs="media",
-            hint="Choose a media to see how each of its pages is read.",
+            hint=_("Choose a media to see how each of its pages is read."),
             hides_absent=True,
             order="page",
         ),
-        Table("intermediaries", "Intermediaries", "intermediary", _VISITS),
-        Table("languages", "Languages", "language", _VISITS),
-        Table("browsers", "Browsers", "browser", _VISITS),
-        Table("devices", "Devices", "device", _VISITS),
-        Table("systems", "Systems", "os", _VISITS),
-        Table("weekdays", "Weekdays", "weekday", _VISITS, order="weekday"),
+        Table("intermediaries", _("Intermediaries"), "intermediary", _VISITS),
+        Table("languages", _("Languages"), "language", _VISITS),
+        Table("browsers", _("Browsers"), "browser", _VISITS),
+        Table("devices", _("Devices"), "device", _VISITS),
+        Table("systems", _("Systems"), "os", _VISITS),
+        Table("weekdays", _("Weekdays"), "weekday", _VISITS, order="weekday"),
     ),
 )
 
 ENGAGEMENT = Panel(
     name="engagement",
-    title="Engagement",
+    title=_("Engagement"),
     figures=("shares", "downloads", "prints", "clicks", "searches", "plays"),
     tables=(
         Table(
             "media",
-            "Media",
+            _("Media"),
             "media",
             ("shares", "downloads", "prints", "clicks"),
             where=_PASSED_ON,
@@ -105,30 +108,33 @@ ENGAGEMENT = Panel(
         ),
         Table(
             "networks",
-            "Shares by network",
+            _("Shares by network"),
             "network",
             ("shares", "visitors"),
             where=(("action", "share"),),
             is_first=True,
         ),
         Table(
-            "clicks", "What they click", "target", ("clicks", "visitors"), where=(("action", "click"),), width="half"
+            "clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),), width="half"
         ),
         Table(
             "searches",
-            "What they search for",
+            _("What they search for"),
             "target",
             ("searches", "visitors"),
             where=(("action", "search"),),
             width="half",
         ),
-        Table("shared-links", "Arrivals by shared link", "via", _VISITS, hides_absent=True),
-        Table("sources", "Engaged visits by source", "source", ("engaged_visits", "visits")),
-        Table("actions", "Everything they do", "action", ("events", "visitors")),
+        Table("shared-links", _("Arrivals by shared link"), "via", _VISITS, hides_absent=True),
+        Table("sources", _("Engaged visits by source"), "source", ("engaged_visits", "visits")),
+        Table("actions", _("Everything they do"), "action", ("events", "visitors")),
     ),
 )
 
 PANELS = (CONSULTATION, ENGAGEMENT)
 
-RESTATEMENTS = Panel("restatements", "Restatements", ("events",), ())
+RESTATEMENTS = Panel("restatements", _("Restatements"), ("events",), ())
 """No tab: the page that a line of the others leads to."""
+
+LINKS = Panel("links", _("Share links"), ("events",), ())
+"""No tab either: where pages are shared from."""

@@ -4,14 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as lazy
 
 from events.models import Hub, Media
 from views_layer.ask import answer as ask
 from views_layer.pages.panels import Table
 from views_layer.pages.selection import Selection
-from views_layer.pages.wording import ABSENT_VALUES, count, figure, share, value_of
+from views_layer.pages.wording import ABSENT_VALUES, MEDIA_KINDS, count, figure, share, value_of
 
-COLUMNS = {"duration_ms": "Active time", "page_reads": "Reads", "engaged_visits": "Engaged"}
+COLUMNS = {"page_reads": lazy("Reads"), "engaged_visits": lazy("Engaged")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _next_query(selection: Selection, order: str, cursor: str | None) -> str:
 def _column(name: str, metrics: dict[str, dict], order: str, selection: Selection) -> Column:
     descending = order == f"-{name}"
     return Column(
-        title=COLUMNS.get(name) or metrics[name]["title"],
+        title=str(COLUMNS.get(name) or metrics[name]["title"]),
         definition=metrics[name]["definition"],
         url=selection.query(order=name if descending else f"-{name}"),
         direction="descending" if descending else "ascending" if order == name else "",
@@ -133,7 +134,7 @@ def _row(table, row, measure, metrics, selection, media, widest, whole) -> Row:
     kept = "" if value is None else _written(value)
     return Row(
         label=str(known) if known else _label(table.by, value),
-        note=known.kind if known else "",
+        note=str(MEDIA_KINDS.get(known.kind, known.kind)) if known else "",
         link=value if table.by == "target" and str(value).startswith(("https://", "http://")) else "",
         url=selection.query(**{table.by: [kept]}),
         bar=f"{100 * (row[measure] or 0) / widest:.1f}" if widest else "0",

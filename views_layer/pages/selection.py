@@ -6,27 +6,38 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Min
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
 from views_layer.pages.wording import DIMENSION_TITLES, dimension_title, value_of
 
 PERIODS = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "24h": "Last 24 hours",
-    "7d": "Last 7 days",
-    "28d": "Last 28 days",
-    "30d": "Last 30 days",
-    "month": "This month",
-    "12mo": "Last 12 months",
-    "year": "This year",
-    "all": "All time",
+    "today": _("Today"),
+    "yesterday": _("Yesterday"),
+    "24h": _("Last 24 hours"),
+    "7d": _("Last 7 days"),
+    "28d": _("Last 28 days"),
+    "30d": _("Last 30 days"),
+    "month": _("This month"),
+    "12mo": _("Last 12 months"),
+    "year": _("This year"),
+    "all": _("All time"),
 }
-COMPARISONS = {"off": "No comparison", "previous": "Previous period", "year": "Year earlier"}
-ROBOTS = {"exclude": "Without robots", "include": "With robots", "only": "Robots only"}
-SHORT_COMPARISONS = {"off": "No comparison", "previous": "vs previous", "year": "vs year before"}
-SHORT_ROBOTS = {"exclude": "No robots", "include": "With robots", "only": "Robots only"}
-INTERVALS = {"hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months"}
+COMPARISONS = {
+    "off": _("No comparison"),
+    "previous": _("Previous period"),
+    "weekdays": _("Same weekdays before"),
+    "year": _("Year earlier"),
+}
+ROBOTS = {"exclude": _("Without robots"), "include": _("With robots"), "only": _("Robots only")}
+SHORT_COMPARISONS = {
+    "off": _("No comparison"),
+    "previous": _("vs previous"),
+    "weekdays": _("vs same weekdays"),
+    "year": _("vs year before"),
+}
+SHORT_ROBOTS = {"exclude": _("No robots"), "include": _("With robots"), "only": _("Robots only")}
+INTERVALS = {"hour": _("Hours"), "day": _("Days"), "week": _("Weeks"), "month": _("Months")}
 DEFAULTS = {"period": "7d", "compare": "previous", "robots": "exclude"}
 OWN_DATES = "dates"
 
@@ -41,7 +52,7 @@ _INTERVALS_OF_PERIOD = {
     "12mo": ("month", "week", "day"),
     "year": ("month", "week", "day"),
 }
-_STATE = ("period", "from", "to", "timezone", "compare", "robots", "metric", "interval")
+_STATE = ("period", "from", "to", "timezone", "compare", "robots", "metric", "interval", "lang", "embed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A filter in force: what it says, and the page without it."""
+    """A filter in force: what it says, and the page without it; a forced one has none."""
 
     title: str
     label: str
@@ -68,22 +79,31 @@ def is_filter(name: str) -> bool:
 
 
 class Selection:
-    """The state of a page, read from `parameters`; parameters that are none of it are dropped."""
+    """The state of a page, read from `parameters`; parameters that are none of it are dropped.
 
-    def __init__(self, hub: Hub, parameters: QueryDict, default_metric: str) -> None:
+    `forced` are filters that the state can narrow and not widen.
+    """
+
+    def __init__(
+        self, hub: Hub, parameters: QueryDict, default_metric: str, forced: dict[str, list[str]] | None = None
+    ) -> None:
         self.hub = hub
+        self.forced = forced or {}
         self.state = QueryDict(mutable=True)
         for name, values in parameters.lists():
             if name in _STATE and values[-1]:
                 self.state[name] = values[-1]
             elif is_filter(name):
-                self.state.setlist(name, list(dict.fromkeys(values)))
+                kept = [value for value in dict.fromkeys(values) if value in self.forced.get(name, values)]
+                if kept:
+                    self.state.setlist(name, kept)
         self.has_dates = "from" in self.state or "to" in self.state
         self.period = OWN_DATES if self.has_dates else self.state.get("period", DEFAULTS["period"])
         self.compare = self.state.get("compare", DEFAULTS["compare"])
         self.robots = self.state.get("robots", DEFAULTS["robots"])
         self.metric = self.state.get("metric", default_metric)
-        self.filters = {name: self.state.getlist(name) for name in self.state if is_filter(name)}
+        self.chosen = {name: self.state.getlist(name) for name in self.state if is_filter(name)}
+        self.filters = self.forced | self.chosen
 
     def query(self, **changes: str | list[str] | None) -> str:
         """The URL query of this state with `changes`; None takes a parameter away. Starts with ?."""
@@ -153,7 +173,7 @@ class Selection:
 
     def period_label(self) -> str:
         if not self.has_dates:
-            return PERIODS.get(self.period, self.period)
+            return str(PERIODS.get(self.period, self.period))
         first, last = self.state.get("from", ""), self.last_day()
         return first if first == last else f"{first} – {last}"
 
@@ -166,22 +186,26 @@ class Selection:
 
     def period_choices(self) -> list[Choice]:
         return [
-            Choice(label, self.query(period=name, from_=None, to=None, interval=None), name == self.period, name)
+            Choice(str(label), self.query(period=name, from_=None, to=None, interval=None), name == self.period, name)
             for name, label in PERIODS.items()
         ]
 
     def compare_choices(self) -> list[Choice]:
         return [
-            Choice(label, self.query(compare=name), name == self.compare, name) for name, label in COMPARISONS.items()
+            Choice(str(label), self.query(compare=name), name == self.compare, name)
+            for name, label in COMPARISONS.items()
         ]
 
     def robots_choices(self) -> list[Choice]:
-        return [Choice(label, self.query(robots=name), name == self.robots, name) for name, label in ROBOTS.items()]
+        return [
+            Choice(str(label), self.query(robots=name), name == self.robots, name) for name, label in ROBOTS.items()
+        ]
 
     def interval_choices(self, now: datetime) -> list[Choice]:
         chosen = self.interval(now)
         return [
-            Choice(INTERVALS[name], self.query(interval=name), name == chosen, name) for name in self.intervals(now)
+            Choice(str(INTERVALS[name]), self.query(interval=name), name == chosen, name)
+            for name in self.intervals(now)
         ]
 
     def chips(self, titles: dict[str, str]) -> list[Chip]:
@@ -191,13 +215,12 @@ class Selection:
             for value in values:
                 others = [other for other in values if other != value]
                 label = titles.get(value) if name == "media" else None
-                chips.append(
-                    Chip(dimension_title(name), label or value_of(name, value), self.query(**{name: others or None}))
-                )
+                url = self.query(**{name: others or None}) if name in self.chosen else ""
+                chips.append(Chip(dimension_title(name), label or value_of(name, value), url))
         return chips
 
     def without_filters(self) -> str:
-        return self.query(**dict.fromkeys(self.filters))
+        return self.query(**dict.fromkeys(self.chosen))
 
     def hidden(self) -> list[tuple[str, str]]:
         """The state apart from the period, as the hidden inputs of the form for own dates."""

@@ -4,6 +4,8 @@ import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from views_layer.pages.wording import instant, time_of_day
 
 
@@ -19,24 +21,23 @@ class TrustLine:
 
 def trust_line(meta: dict, now: datetime, zone: zoneinfo.ZoneInfo) -> TrustLine:
     """The trust line of an answer's `meta`."""
-    warnings = [
-        str(warning.get("detail", warning)) if isinstance(warning, dict) else str(warning)
-        for warning in meta.get("warnings", [])
-    ]
+    warnings = [_(warning) for warning in meta["warnings"]]
     exact = bool(meta.get("exact"))
     batch_until = meta.get("batch_until") and time_of_day(instant(meta["batch_until"]), now, zone)
-    as_of = meta.get("as_of") and time_of_day(instant(meta["as_of"]), now, zone, with_seconds=True)
-    where = f"Batch until {batch_until}" if batch_until else "Not yet computed by batch"
-    if as_of:
-        where += f", live until {as_of}"
-    sentences = [f"{where} ({zone.key})."]
-    if meta.get("provisional"):
-        sentences.append(
-            f"Figures since {batch_until} are provisional." if batch_until else "All figures are provisional."
-        )
+    as_of = time_of_day(instant(meta["as_of"]), now, zone, with_seconds=True)
+    times = {"batch": batch_until, "live": as_of, "zone": zone.key}
+    if batch_until:
+        where = _("Batch until %(batch)s, live until %(live)s (%(zone)s).")
     else:
-        sentences.append("All figures of this period are settled.")
+        where = _("Not yet computed by batch, live until %(live)s (%(zone)s).")
+    sentences = [where % times]
+    if not meta.get("provisional"):
+        sentences.append(_("All figures of this period are settled."))
+    elif batch_until:
+        sentences.append(_("Figures since %(batch)s are provisional.") % times)
+    else:
+        sentences.append(_("All figures are provisional."))
     if meta.get("source") == "raw":
-        sentences.append("Computed from the raw events.")
+        sentences.append(_("Computed from the raw events."))
     tone = "calm" if exact and not warnings else "warning"
-    return TrustLine(tone, "Exact." if exact else "Not exact.", sentences, warnings)
+    return TrustLine(tone, _("Exact.") if exact else _("Not exact."), sentences, warnings)

@@ -1,21 +1,27 @@
-"""URLs of the panel."""
+"""URLs of the panel. The pages of a hub stand below its own address and below that of each of its share links."""
 
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import include, path
 
-from views_layer.pages import views
+from views_layer.pages import sharing, views
 from views_layer.pages.panels import PANELS
+
+PAGES = [
+    path("live", views.live),
+    path("restatements", views.restatements),
+    *(path(panel.name, views.panel, {"panel": panel}) for panel in PANELS),
+    *(path(f"{panel.name}/<slug:name>", views.table, {"panel": panel}) for panel in PANELS),
+]
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("login", LoginView.as_view(template_name="pages/login.html", redirect_authenticated_user=True), name="login"),
     path("logout", LogoutView.as_view(next_page="login"), name="logout"),
     path("hubs/<slug:slug>/", views.hub, name="hub"),
-    path("hubs/<slug:slug>/live", views.live, name="live"),
-    path("hubs/<slug:slug>/restatements", views.restatements, name="restatements"),
+    path("hubs/<slug:slug>/links", sharing.links, name="links"),
+    path("hubs/<slug:slug>/", include(PAGES)),
+    path("s/<str:token>", views.hub),
+    path("s/<str:token>/", views.hub, name="share"),
+    path("s/<str:token>/unlock", sharing.unlock),
+    path("s/<str:token>/", include(PAGES)),
 ]
-for panel in PANELS:
-    urlpatterns += [
-        path(f"hubs/<slug:slug>/{panel.name}", views.panel, {"panel": panel}, name=panel.name),
-        path(f"hubs/<slug:slug>/{panel.name}/<slug:name>", views.table, {"panel": panel}, name=f"{panel.name}-table"),
-    ]

@@ -1,57 +1,118 @@
-"""Numbers, durations, times and the values of dimensions, as people read them."""
+"""Numbers, durations, times and the values of dimensions, as people read them in the language of the page."""
 
 import functools
 import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime
 
-import pycountry
+from babel import Locale
+from babel.numbers import format_decimal, format_percent
 from django.utils import dateformat
+from django.utils.dates import WEEKDAYS
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from views_layer.ask import metric_catalogue
 
 ABSENT_NUMBER = "–"
 PERCENTAGES = {"bounce_rate"}
 BETTER_LOWER = {"bounce_rate"}
 
 DIMENSION_TITLES = {
-    "media": "Media",
-    "page": "Page",
-    "network": "Network",
-    "action": "Action",
-    "device": "Device",
-    "browser": "Browser",
-    "os": "System",
-    "country": "Country",
-    "language": "Language",
-    "source": "Source",
-    "intermediary": "Intermediary",
-    "via": "Share",
-    "visit_number": "Visit number",
-    "target": "Target",
-    "previous": "Came from",
-    "hour_of_day": "Hour",
-    "weekday": "Weekday",
+    "media": lazy("Media"),
+    "page": lazy("Page"),
+    "network": lazy("Network"),
+    "action": lazy("Action"),
+    "device": lazy("Device"),
+    "browser": lazy("Browser"),
+    "os": lazy("System"),
+    "country": lazy("Country"),
+    "language": lazy("Language"),
+    "source": lazy("Source"),
+    "intermediary": lazy("Intermediary"),
+    "via": lazy("Shared link"),
+    "visit_number": lazy("Visit number"),
+    "target": lazy("Target"),
+    "previous": lazy("Came from"),
+    "hour_of_day": lazy("Hour"),
+    "weekday": lazy("Weekday"),
 }
 ABSENT_VALUES = {
-    "media": "The hub itself",
-    "source": "Direct",
-    "intermediary": "No intermediary",
-    "via": "No share",
-    "network": "Not named",
+    "media": lazy("The hub itself"),
+    "source": lazy("Direct"),
+    "intermediary": lazy("No intermediary"),
+    "via": lazy("No shared link"),
+    "network": lazy("Not named"),
 }
-NETWORKS = {
-    "linkedin": "LinkedIn",
-    "whatsapp": "WhatsApp",
-    "youtube": "YouTube",
-    "tiktok": "TikTok",
-    "email": "E-mail",
-    "x": "X",
+NAMED_VALUES: dict[str, dict] = {
+    "action": {
+        "view": lazy("Opened"),
+        "read": lazy("Read"),
+        "share": lazy("Shared"),
+        "download": lazy("Downloaded"),
+        "print": lazy("Printed"),
+        "click": lazy("Clicked"),
+        "search": lazy("Searched"),
+        "play": lazy("Played"),
+        "feature": lazy("Feature used"),
+    },
+    "device": {
+        "desktop": lazy("Desktop"),
+        "mobile": lazy("Phone"),
+        "tablet": lazy("Tablet"),
+        "tv": lazy("Television"),
+        "console": lazy("Console"),
+        "wearable": lazy("Wearable"),
+        "other": lazy("Other"),
+    },
+    "network": {
+        "linkedin": "LinkedIn",
+        "whatsapp": "WhatsApp",
+        "youtube": "YouTube",
+        "tiktok": "TikTok",
+        "email": lazy("E-mail"),
+        "x": "X",
+    },
 }
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MEDIA_KINDS = {
+    "document": lazy("document"),
+    "image": lazy("image"),
+    "video": lazy("video"),
+    "link": lazy("link"),
+}
+
+
+def locale() -> Locale:
+    """The language of the page, as numbers and names need it."""
+    return _locale(get_language() or "en")
+
+
+@functools.cache
+def _locale(language: str) -> Locale:
+    return Locale.parse(language, sep="-")
+
+
+def metric_texts() -> dict[str, dict]:
+    """The catalogue of metrics by name, with title and definition in the language of the page."""
+    return {
+        metric["name"]: metric | _translated(metric["title"], metric["definition"]) for metric in metric_catalogue()
+    }
+
+
+def _translated(title: str, definition: str) -> dict[str, str]:
+    return {"title": _(title), "definition": _(definition)}
 
 
 def count(number: float) -> str:
     """1234 → 1,234."""
-    return f"{number:,.0f}"
+    return format_decimal(number, "#,##0", locale())
+
+
+def percent(part: float, decimals: int = 0) -> str:
+    """0.234 → 23%."""
+    pattern = locale().percent_formats[None].pattern.replace("##0", "##0." + "0" * decimals if decimals else "##0")
+    return format_percent(part, pattern, locale())
 
 
 def clock(milliseconds: float) -> str:
@@ -59,7 +120,7 @@ def clock(milliseconds: float) -> str:
     seconds = round(milliseconds / 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:,}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{count(hours)}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def time_spent(milliseconds: float) -> str:
@@ -69,7 +130,7 @@ def time_spent(milliseconds: float) -> str:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02} s"
-    return f"{seconds // 3600:,} h {seconds % 3600 // 60:02} min"
+    return f"{count(seconds // 3600)} h {seconds % 3600 // 60:02} min"
 
 
 def figure(metric: str, unit: str, value: float | None) -> str:
@@ -79,9 +140,9 @@ def figure(metric: str, unit: str, value: float | None) -> str:
     if unit == "milliseconds":
         return clock(value) if metric.startswith("avg_") else time_spent(value)
     if metric in PERCENTAGES:
-        return f"{100 * value:.1f}%"
+        return percent(value, 1)
     if unit == "ratio":
-        return f"{value:.2f}"
+        return format_decimal(value, "#,##0.00", locale())
     return count(value)
 
 
@@ -89,8 +150,7 @@ def share(part: float | None, whole: float | None) -> str:
     """`part` of `whole` in percent; empty where there is no whole."""
     if not whole or part is None:
         return ""
-    percent = 100 * part / whole
-    return f"{percent:.0f}%" if percent >= 1 or not percent else "<1%"
+    return percent(part / whole) if part / whole >= 0.01 or not part else f"<{percent(0.01)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,73 +171,65 @@ def change(metric: str, unit: str, value: float | None, previous: float | None) 
     """The change of `metric` from `previous` to `value`, in words and number."""
     before = figure(metric, unit, previous)
     if value is None or previous is None:
-        return Change("none", "", "nothing to compare with", "calm")
+        return Change("none", "", _("nothing to compare with"), "calm")
     if value == previous:
-        return Change("same", "", f"unchanged from {before}", "calm")
+        return Change("same", "", _("unchanged from %(before)s") % {"before": before}, "calm")
     direction = "up" if value > previous else "down"
+    words = (_("up from %(before)s") if direction == "up" else _("down from %(before)s")) % {"before": before}
     tone = "good" if (value > previous) != (metric in BETTER_LOWER) else "bad"
     if metric in PERCENTAGES:
-        return Change(direction, f"{abs(value - previous) * 100:.1f} points", f"{direction} from {before}", tone)
+        points = format_decimal(abs(value - previous) * 100, "0.0", locale())
+        return Change(direction, _("%(points)s points") % {"points": points}, words, tone)
     if not previous:
-        return Change(direction, "", f"{direction} from {before}", tone)
-    percent = abs(value - previous) / previous * 100
-    amount = f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
-    if percent >= 1000:
-        amount = f"{value / previous:,.0f} times"
-    return Change(direction, amount, f"{direction} from {before}", tone)
+        return Change(direction, "", words, tone)
+    part = abs(value - previous) / previous
+    if part >= 10:
+        return Change(direction, _("%(count)s times") % {"count": count(value / previous)}, words, tone)
+    return Change(direction, percent(part) if part >= 0.1 else percent(part, 1), words, tone)
 
 
 def value_of(dimension: str, value: object) -> str:
     """The name of a dimension's value; `null` and the empty filter have a name of their own."""
     if value is None or value == "":
-        return ABSENT_VALUES.get(dimension, "Unknown")
+        return str(ABSENT_VALUES.get(dimension) or _("Unknown"))
     text = str(value)
+    if named := NAMED_VALUES.get(dimension, {}).get(text.lower()):
+        return str(named)
     match dimension:
         case "country":
             return country(text)
         case "language":
             return language(text)
         case "visit_number":
-            return f"{ordinal(text)} visit"
+            return _("Visit %(number)s") % {"number": text}
         case "page":
-            return f"Page {text}"
+            return _("Page %(number)s") % {"number": text}
         case "weekday" if text in "1234567":
-            return WEEKDAYS[int(text) - 1]
+            return str(WEEKDAYS[int(text) - 1]).capitalize()
         case "hour_of_day" if text.isdigit():
             return f"{int(text):02}:00"
-        case "network" if text.lower() in NETWORKS:
-            return NETWORKS[text.lower()]
-        case "device" | "action" | "network":
+        case "action" | "network":
             return text[:1].upper() + text[1:]
     return text
 
 
 def dimension_title(dimension: str) -> str:
-    return DIMENSION_TITLES.get(dimension, dimension.removeprefix("properties."))
+    return str(DIMENSION_TITLES.get(dimension) or dimension.removeprefix("properties."))
 
 
-@functools.cache
 def country(code: str) -> str:
-    """The English name of an ISO 3166 code; the code itself where it is unknown."""
-    found = pycountry.countries.get(alpha_2=code.upper())
-    return getattr(found, "common_name", found.name) if found else code
+    """The name of an ISO 3166 code; the code itself where it is unknown."""
+    return locale().territories.get(code.upper(), code)
 
 
-@functools.cache
 def language(code: str) -> str:
-    """The English name of a language tag such as fr or fr-CA; the tag itself where it is unknown."""
-    base, _, region = code.replace("_", "-").partition("-")
-    found = pycountry.languages.get(alpha_2=base.lower()) or pycountry.languages.get(alpha_3=base.lower())
+    """The name of a language tag such as fr or fr-CA; the tag itself where it is unknown."""
+    base, _separator, region = code.replace("_", "-").partition("-")
+    found = locale().languages.get(base.lower())
     if not found:
         return code
-    return f"{found.name} ({country(region)})" if len(region) == 2 else found.name
-
-
-def ordinal(number: str) -> str:
-    """1 → 1st, 12 → 12th."""
-    if number[-2:] in {"11", "12", "13"}:
-        return f"{number}th"
-    return number + {"1": "st", "2": "nd", "3": "rd"}.get(number[-1:], "th")
+    name = found[:1].upper() + found[1:]
+    return f"{name} ({country(region)})" if len(region) == 2 else name
 
 
 def instant(text: str) -> datetime:

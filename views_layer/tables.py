@@ -17,13 +17,14 @@ def csv_of(answer: dict[str, Any]) -> str:
     earlier = [*query["metrics"]] if "compare" in query else []
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(map(_cell, [*names, *(f"previous.{name}" for name in earlier)]))
+    writer.writerow(map(cell, [*names, *(f"previous.{name}" for name in earlier)]))
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in names] + [_cell(row["previous"][name]) for name in earlier])
+        writer.writerow([cell(row[name]) for name in names] + [cell(row["previous"][name]) for name in earlier])
     return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """A value as a cell: null is empty, booleans are small, and no text is a formula."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,0 +1,86 @@
+"""Tables as files: every row of a table, as CSV that a spreadsheet opens."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
+
+from views_layer.ask import answer
+from views_layer.pages.panels import Panel, Table
+from views_layer.pages.rows import filters_of, media_of
+from views_layer.pages.selection import Selection
+from views_layer.pages.wording import dimension_title, instant, metric_texts
+from views_layer.question import LIMIT
+from views_layer.tables import cell
+
+BYTE_ORDER_MARK = "\ufeff"
+"""Without it Excel takes UTF-8 for the code page of its machine."""
+
+
+def download_chart(panel: Panel, selection: Selection, now: datetime) -> StreamingHttpResponse:
+    """The key numbers of `panel` over time, a bucket in each line. Raises QueryError."""
+    metrics = metric_texts()
+    names = [*panel.figures]
+    asked = selection.asked(names, now, interval=selection.interval(now))
+    rows = answer(selection.hub, asked, now)["results"]
+    lines = [
+        BYTE_ORDER_MARK + _line([_("Time"), *(metrics[name]["title"] for name in names)]),
+        *(_line([row["time"], *(row[name] for name in names)]) for row in rows if instant(row["time"]) <= now),
+    ]
+    return _file(lines, f"{selection.hub.slug}-{panel.name}.csv")
+
+
+def download_table(table: Table, panel: Panel, selection: Selection, now: datetime) -> StreamingHttpResponse:
+    """Every row of `table`, in its default order. Raises QueryError before the first byte is sent."""
+    pages = _pages(table, selection, now)
+    first = next(pages, [])
+    return _file(_lines(table, selection, first, pages), f"{selection.hub.slug}-{panel.name}-{table.name}.csv")
+
+
+def _file(lines: Iterable[str], name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _pages(table: Table, selection: Selection, now: datetime) -> Iterator[list[dict]]:
+    """The rows of the table's question, a page of the API after the other."""
+    filters = filters_of(table, selection)
+    if filters is None:
+        return
+    asked = selection.asked([*table.measures], now, by=table.by, order=table.default_order, limit=LIMIT)
+    for name, values in filters.items():
+        asked.setlist(name, values)
+    while True:
+        found = answer(selection.hub, asked, now)
+        yield [row for row in found["results"] if not (table.hides_absent and row[table.by] is None)]
+        if not (cursor := found["meta"]["next_cursor"]):
+            return
+        asked["cursor"] = cursor
+
+
+def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator[list[dict]]) -> Iterator[str]:
+    metrics = metric_texts()
+    names_media = table.by == "media"
+    heading = [dimension_title(table.by), *([_("Title")] if names_media else [])]
+    yield BYTE_ORDER_MARK + _line([*heading, *(metrics[name]["title"] for name in table.measures)])
+    for rows in _chain(first, rest):
+        titles = media_of(selection.hub, {row["media"] for row in rows if row["media"]}) if names_media else {}
+        for row in rows:
+            value = row[table.by]
+            named = [str(titles.get(value, ""))] if names_media else []
+            yield _line([value, *named, *(row[name] for name in table.measures)])
+
+
+def _chain(first: list[dict], rest: Iterator[list[dict]]) -> Iterator[list[dict]]:
+    yield first
+    yield from rest
+
+
+def _line(values: list) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(map(cell, values))
+    return text.getvalue()

@@ -1,0 +1,107 @@
+"""Who looks at the pages of a hub, and where those pages are for him."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from events.models import Hub
+from views_layer.access import hub_for_user
+from views_layer.links import link_of, token_of
+from views_layer.models import ShareLink
+
+
+class Request(HttpRequest):
+    """A request as django-htmx's middleware passes it on."""
+
+    htmx: HtmxDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A signed-in person, or whoever holds a share link. The pages of `hub` lie below `home`, which ends with /."""
+
+    hub: Hub
+    home: str
+    user: User | AnonymousUser | None = None
+    link: ShareLink | None = None
+
+    @property
+    def forced(self) -> dict[str, list[str]]:
+        """The filters that the viewer cannot remove."""
+        return self.link.filters if self.link else {}
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether what is about the whole hub may be shown: live visitors, restatements."""
+        return not self.forced
+
+    def url(self, *parts: str) -> str:
+        """The address of a page below home: of a panel, or of a table of it."""
+        return self.home + "/".join(parts)
+
+
+def for_viewer(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A view of a hub's pages, given the viewer: by its `slug` a person who may see the hub, by its `token` a link.
+
+    Others are sent to the login page, or to the link's password; a fragment's whole page is sent with it.
+    """
+
+    @functools.wraps(view)
+    def guarded(request: Request, *args, slug: str = "", token: str = "", **kwargs) -> HttpResponseBase:
+        if token:
+            viewer = viewer_of_link(token)
+            if not is_open(request, viewer):
+                asking = {"next": _address(request)}
+                return _led(request, f"{viewer.url('unlock')}?{urlencode(asking, doseq=True)}")
+            return view(request, viewer, *args, **kwargs)
+        if not request.user.is_authenticated:
+            return _led(request, redirect_to_login(_address(request)).url)
+        viewer = Viewer(hub_for_user(request.user, slug), reverse("hub", args=[slug]), user=request.user)
+        return view(request, viewer, *args, **kwargs)
+
+    return require_safe(never_cache(guarded))
+
+
+def viewer_of_link(token: str) -> Viewer:
+    """The holder of a share link. Raises Http404: one that has ended looks like one that never was."""
+    link = link_of(token, timezone.now())
+    if link is None:
+        raise Http404(_("This link has ended, or never was one."))
+    return Viewer(link.hub, reverse("share", args=[token_of(link)]), link=link)
+
+
+def is_open(request: HttpRequest, viewer: Viewer) -> bool:
+    """Whether a link has no password, or this browser has given it."""
+    link = viewer.link
+    return link is None or not link.password or request.session.get(_key(link)) == link.password
+
+
+def open_to(request: HttpRequest, link: ShareLink) -> None:
+    """Remember that this browser has given the password of a link, for as long as it stays that."""
+    request.session[_key(link)] = link.password
+
+
+def _key(link: ShareLink) -> str:
+    return f"share-link-{link.pk}"
+
+
+def _address(request: Request) -> str:
+    """The page that was asked for: of a fragment the page around it."""
+    return (request.htmx.current_url_abs_path or "/") if request.htmx else request.get_full_path()
+
+
+def _led(request: Request, url: str) -> HttpResponse:
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
