@@ -32,7 +32,9 @@ class Page:
     @property
     def words(self) -> str:
         """What a search looks at."""
-        return " ".join((self.kicker, self.title, *self.text, *(f"{lamp.name} {lamp.sort}" for lamp in self.lamps)))
+        return " ".join(
+            (self.kicker, self.title, *self.text, *(f"{lamp.name} {lamp.sort} {lamp.text}" for lamp in self.lamps))
+        )
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,12 @@ class Find:
 def search(words: str) -> list[Find]:
     """The media and pages that hold every word, whatever its case; nothing for no words."""
     sought = words.casefold().split()
-    found = [
+    return [
         find
         for medium in SHELF.values()
         for find in (Find(medium), *(Find(medium, number, page) for number, page in enumerate(medium.pages, 1)))
         if sought and all(word in _words(find) for word in sought)
     ]
-    return found
 
 
 def _words(find: Find) -> str:
