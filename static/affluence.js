@@ -196,6 +196,23 @@
     });
   }
 
+  // A button copies the text of the element that it names; where the browser forbids it, the text is selected instead.
+
+  document.addEventListener("click", async ({ target }) => {
+    const button = target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    let told = button.dataset.copied;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {
+      getSelection().selectAllChildren(source);
+      told = button.dataset.selected;
+    }
+    button.textContent = told;
+    find("#status").textContent = told;
+  });
+
   // The beat: what refreshes by itself does so while the tab is seen
 
   setInterval(() => {
