@@ -217,17 +217,29 @@
     if (press(event.key)) event.preventDefault();
   });
 
-  // What is copied, and the chart as a picture on the colour of its card
+  // A button copies the text of the element that it names; where the browser forbids it, the text is selected instead.
 
-  document.addEventListener("click", async (event) => {
-    const copied = event.target.closest("[data-copy]");
-    if (copied) {
-      await navigator.clipboard.writeText(copied.dataset.copy);
-      find("#status").textContent = find("#status").dataset.copied;
-      copied.textContent = find("#status").dataset.copied;
+  document.addEventListener("click", async ({ target }) => {
+    const button = target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    const words = find("#status").dataset;
+    let told = words.copied;
+    try {
+      await navigator.clipboard.writeText(source.value ?? source.textContent);
+    } catch {
+      if (source.select) source.select(); else getSelection().selectAllChildren(source);
+      told = words.selected;
     }
-    const pictured = event.target.closest("[data-png]");
-    if (pictured && chart) save(`${pictured.dataset.png}.png`, picture());
+    button.textContent = told;
+    find("#status").textContent = told;
+  });
+
+  // The chart as a picture, on the colour of its card
+
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-png]");
+    if (button && chart) save(`${button.dataset.png}.png`, picture());
   });
 
   function picture() {

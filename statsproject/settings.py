@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "axes",
     "statsproject",
     "events",
+    "events.demo.reader",
     "speed",
     "batch",
     "views_layer",

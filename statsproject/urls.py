@@ -13,6 +13,7 @@ urlpatterns = [
     path("tracker.d.ts", types),
     path("metrics", metrics),
     path("admin/", admin.site.urls),
+    path("demo/", include("events.demo.reader.urls")),
     path("api/", include("views_layer.api.urls")),
     path("", include("views_layer.pages.urls")),
 ]

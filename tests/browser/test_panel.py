@@ -180,3 +180,21 @@ def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None
 def test_no_page_holds_inline_style_or_script(watched: Watched) -> None:
     for selector in ("style", "[style]:not(canvas)", "script:not([src])"):
         assert watched.page.locator(selector).count() == 0
+
+
+def test_a_hub_without_events_gives_the_tracker_to_copy(watched: Watched) -> None:
+    page = watched.page
+    new = Hub.objects.create(slug="new", timezone="Europe/Paris")
+    Membership.objects.create(user=User.objects.get(username="anna"), hub=new)
+    origin = page.evaluate("location.origin")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{origin}/hubs/new/consultation")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#status")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").splitlines() == [
+        f'<script defer src="{origin}/tracker.js" data-hub="new"></script>',
+        '<script type="module">affluence.view("first-media",'
+        ' { title: "My first media", kind: "document", pages: 12 });</script>',
+    ]
+    assert page.locator(".code").nth(1).inner_text().startswith("curl ")
+    assert watched.faults == []

@@ -88,6 +88,10 @@ ROUTES = {
     "metrics": all_hubs(others=401),
     "tracker.js": all_hubs(others=200),
     "tracker.d.ts": all_hubs(others=200),
+    # Open to everybody where there is the hub demo, which is none of these.
+    "demo/": all_hubs(others=404),
+    "demo/<slug:key>": all_hubs(others=404),
+    "demo/<slug:key>/download": all_hubs(others=404),
     **{
         f"api/{route}{slash}": table
         for slash in ("", "/")
@@ -155,7 +159,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[st
 def path_of(route: str, hub: str) -> str:
     """The route's address for a hub, with the question that it needs."""
     panel = next((panel for panel in PANELS if f"/{panel.name}/" in route), None)
-    path = route.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
+    path = route.replace("<slug:hub>", hub).replace("<slug:slug>", hub).replace("<slug:key>", "winter-light")
     path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
     if panel:
         path = path.replace("<slug:name>", panel.tables[0].name)

@@ -198,4 +198,5 @@ def _emptiness(request: Request, selection: Selection, now) -> dict:
         "has_events": bool(ever),
         "all_time": selection.query(period="all", from_=None, to=None, interval=None),
         "collector": request.build_absolute_uri("/api/events"),
+        "tracker": request.build_absolute_uri("/tracker.js"),
     }

@@ -76,7 +76,9 @@ class Command(BaseCommand):
 
     def _tell(self) -> None:
         host = "localhost" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104
-        self.supervisor.say(f"Affluence is ready: http://{host}:{settings.PORT}/")
+        address = f"http://{host}:{settings.PORT}"
+        self.supervisor.say(f"Affluence is ready: {address}/")
         if settings.DEMO:
+            self.supervisor.say(f"demo reader, to be counted yourself: {address}/demo/")
             for who, name, password in logins():
                 self.supervisor.say(f"{who}: {name} / {password}")
