@@ -1,5 +1,7 @@
 """Who asks: a key of scope `read`, or a signed-in session. Each sees its own hub only; another hub looks like none.
 
+What spans hubs is for staff.
+
 And how often: each key and each person has a rate, and so has each address whose requests name nobody known.
 """
 
@@ -110,3 +112,11 @@ def hub_for(request: Request, slug: str) -> Hub:
     if not request.user.is_authenticated:
         raise NotAuthenticated("Send Authorization: Bearer <key> with a key of scope read, or sign in at /login.")
     return hub_for_user(request.user, slug)
+
+
+def refuse_all_but_staff(request: Request) -> None:
+    """Raises NotAuthenticated for nobody, PermissionDenied for whom is no member of staff, signed in."""
+    if isinstance(request.user, KeyHolder) or (request.user.is_authenticated and not request.user.is_staff):
+        raise PermissionDenied("This address is for staff, signed in at /login.", "staff_only")
+    if not request.user.is_authenticated:
+        raise NotAuthenticated("This address is for staff: sign in at /login.")
