@@ -197,13 +197,13 @@ def _read(title: str, alarm: str, look: Callable[[Facts], Told], facts: Facts) -
 
 
 def _log(facts: Facts) -> Told:
-    head = facts.status["log"]
+    head, url = facts.status["log"], reverse("admin:events_account_changelist")
     newest = [at for at in (event_log().received_at(partition, n) for partition, n in head.items()) if at]
     if not newest:
-        return "Empty", "No event has come yet.", ""
+        return "Empty", "No event has come yet.", url
     ago = _ago(facts.now - datetime.fromtimestamp(max(newest) / 1000, UTC))
     chunks = ", ".join(f"{name} {sequence:,}" for name, sequence in sorted(head.items()))
-    return chunks, f"The last chunk was written {ago}.", reverse("admin:events_account_changelist")
+    return chunks, f"The last chunk was written {ago}.", url
 
 
 def _rate(facts: Facts) -> Told:
