@@ -1,4 +1,4 @@
-"""Runs, audits, restatements and the archive in Django's admin: to be read, never changed; mismatches can be acknowledged."""
+"""Runs, errands, audits, restatements and the archive in Django's admin: to be read, never changed; mismatches can be acknowledged."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -7,22 +7,58 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
-from events.admin import ReadOnly
+from batch import ledger
+from batch.models import ArchiveFile, Audit, Errand, Mismatch, Restatement, Run
+from events.admin import ReadOnly, note
 
 
 @admin.register(Run)
 class RunAdmin(ReadOnly, ModelAdmin):
-    list_display = ["epoch", "kind", "state", "claimed_at", "seconds", "event_count", "row_count", "step"]
+    list_display = ["epoch", "kind", "state", "claimed_at", "seconds", "event_count", "row_count", "progress", "step"]
     list_filter = ["kind", ("failed_at", admin.EmptyFieldListFilter)]
 
-    @display(description="state", label={"published": "success", "failed": "danger", "running": "info"})
+    @display(
+        description="state",
+        label={"published": "success", "failed": "danger", "running": "info", "stopped": "warning"},
+    )
     def state(self, run: Run) -> str:
-        return "published" if run.published_at else "failed" if run.failed_at else "running"
+        if run.published_at or run.failed_at:
+            return "published" if run.published_at else "failed"
+        return "running" if run.alive_at > timezone.now() - ledger.LEASE else "stopped"
 
     @display(description="seconds")
     def seconds(self, run: Run) -> str:
         return f"{((run.published_at or run.failed_at or run.alive_at) - run.claimed_at).total_seconds():.1f}"
+
+    @display(description="progress")
+    def progress(self, run: Run) -> str | None:
+        """Of the longest step of a run that is not over; reload to see it go on, or look at the home."""
+        return f"{run.done} of {run.total}" if run.total and not (run.published_at or run.failed_at) else None
+
+
+@admin.register(Errand)
+class ErrandAdmin(ReadOnly, ModelAdmin):
+    """What people have asked batch to do. It is asked for at the home of the admin."""
+
+    list_display = ["kind", "asked_at", "asked_by", "state", "seconds", "epoch", "error"]
+    list_filter = ["kind", "asked_by"]
+
+    @display(
+        description="state",
+        label={"done": "success", "failed": "danger", "under way": "info", "waits": "warning", "stopped": "warning"},
+    )
+    def state(self, errand: Errand) -> str:
+        if errand.ended_at:
+            return "failed" if errand.error else "done"
+        if errand.begun_at is None or errand.alive_at is None:
+            return "waits"
+        return "under way" if errand.alive_at > timezone.now() - ledger.LEASE else "stopped"
+
+    @display(description="seconds")
+    def seconds(self, errand: Errand) -> str | None:
+        if errand.begun_at is None:
+            return None
+        return f"{((errand.ended_at or timezone.now()) - errand.begun_at).total_seconds():.1f}"
 
 
 class MismatchInline(ReadOnly, TabularInline):
@@ -59,9 +95,9 @@ class MismatchAdmin(ReadOnly, ModelAdmin):
 
     @admin.action(description="Acknowledge", permissions=["change"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Mismatch]) -> None:
-        count = queryset.filter(acknowledged_at=None).update(
-            acknowledged_at=timezone.now(), acknowledged_by=request.user.get_username()
-        )
+        open_ones = queryset.filter(acknowledged_at=None)
+        note(request, open_ones, "Acknowledged.")
+        count = open_ones.update(acknowledged_at=timezone.now(), acknowledged_by=request.user.get_username())
         self.message_user(request, f"{count} mismatches are acknowledged; the pipeline is healthy without them.")
 
 

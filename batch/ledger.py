@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
 from django.utils import timezone
 
-from batch.models import Run
+from batch.models import Errand, Run
 from events.cuts import mark_published, published_cut
 from events.exclusive import shut_out_others
 
@@ -41,16 +41,16 @@ def claim(epoch: int, kind: str) -> Run | None:
 
 
 @contextmanager
-def kept_alive(run: Run) -> Iterator[None]:
-    """Keep the claim of a run through steps that say nothing for long. A process that is stopped keeps no claim."""
+def kept_alive(claimed: Run | Errand) -> Iterator[None]:
+    """Keep a claim through steps that say nothing for long. A process that is stopped keeps no claim."""
     over = threading.Event()
 
     def keep() -> None:
         while not over.wait(RENEWED_EVERY_S):
             try:
-                Run.objects.filter(pk=run.pk).update(alive_at=timezone.now())
+                type(claimed).objects.filter(pk=claimed.pk).update(alive_at=timezone.now())
             except OperationalError as error:
-                logger.warning("The claim of run %s could not be renewed (%s); it is tried again.", run.pk, error)
+                logger.warning("The claim of the %s could not be renewed (%s); it is tried again.", claimed, error)
             finally:
                 connection.close()
 
@@ -67,7 +67,7 @@ def report(run: Run, step: str) -> None:
     """Say what the run is doing, which keeps its claim alive. Raises Fenced where a newer claim has the epoch."""
     run.step = step
     run.alive_at = timezone.now()
-    run.save(update_fields=["step", "alive_at", "event_count", "row_count"])
+    run.save(update_fields=["step", "done", "total", "alive_at", "event_count", "row_count"])
     if Run.objects.filter(epoch=run.epoch, id__gt=run.pk).exists():
         raise Fenced(f"Run {run.pk} of epoch {run.epoch} was too slow: a newer run has claimed the epoch.")
 

@@ -1,4 +1,4 @@
-"""The ledger's tables: runs, audits and their mismatches, restatements, and the files of the archive."""
+"""The ledger's tables: runs, errands, audits and their mismatches, restatements, and the files of the archive."""
 
 from django.db import models
 
@@ -16,6 +16,8 @@ class Run(models.Model):
     failed_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     step = models.CharField(max_length=200, blank=True)
+    done = models.IntegerField(default=0, help_text="Parts of its longest step that are done.")
+    total = models.IntegerField(default=0, help_text="Parts of its longest step; 0 where it has not come to it.")
     store_birth = models.CharField(max_length=16, blank=True)
     event_count = models.BigIntegerField(default=0)
     row_count = models.BigIntegerField(default=0)
@@ -25,6 +27,34 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} run of epoch {self.epoch}"
+
+
+class Errand(models.Model):
+    """Batch work that a person has asked for. The worker takes the oldest; at most one is open at a time."""
+
+    SWAP, RETRY = "swap", "retry"
+    KINDS = [
+        (Run.HOURLY, "run now"),
+        (Run.DAILY, "daily run"),
+        (Run.REBUILD, "rebuild"),
+        (SWAP, "swap"),
+        (RETRY, "retry"),
+    ]
+
+    kind = models.CharField(max_length=10, choices=KINDS)
+    asked_at = models.DateTimeField()
+    asked_by = models.CharField(max_length=150)
+    begun_at = models.DateTimeField(null=True)
+    alive_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    epoch = models.BigIntegerField(null=True, help_text="The epoch that it froze or published.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} for {self.asked_by}"
 
 
 class RebuiltWindow(models.Model):

@@ -192,7 +192,7 @@ class _Work:
         digests: dict[str, str] = {}
         compared, mismatches = 0, []
         for rollup, folded in window.folds(ROLLUPS):
-            self._progress("fold and audit", len(digests), len(ROLLUPS))
+            self._count("fold and audit", len(digests), len(ROLLUPS))
             digest = hashlib.sha256()
             for hub in sorted(folded.keys() | {hub for hub, name in frozen if name == rollup.name}):
                 state = encode(folded[hub], rollup.measures) if hub in folded else b""
@@ -239,9 +239,9 @@ class _Work:
         hour = f"occurred_at // {HOUR_MS}"
         for hub, start in self._engine.rows(archive.paths(files), None, f"DISTINCT hub, {hour}", "true", []):
             touched.setdefault(hub, set()).add(int(start))
-        for number, (hub, hours) in enumerate(sorted(touched.items())):
-            self._progress("recompute", number, len(touched))
-            runs = list(_limited(hours, self._zone(hub)))
+        limited = {hub: list(_limited(hours, self._zone(hub))) for hub, hours in sorted(touched.items())}
+        self._count("recompute", 0, sum(map(len, limited.values())) * len(ROLLUPS))
+        for hub, runs in limited.items():
             for ranges in runs:
                 self._recompute(hub, ranges, is_last=ranges is runs[-1])
 
@@ -251,11 +251,11 @@ class _Work:
         last = dict(windows)
         done = set(RebuiltWindow.objects.filter(epoch=self._epoch).values_list("hub", "start"))
         for number, (hub, window) in enumerate(windows):
-            self._progress("rebuild", number, len(windows))
+            self._count("rebuild", number * len(ROLLUPS), len(windows) * len(ROLLUPS))
             if (hub, window[0]) not in done or not self._is_written(hub, window):
                 self._recompute(hub, [window], is_last=window == last[hub])
                 RebuiltWindow.objects.get_or_create(epoch=self._epoch, hub=hub, start=window[0])
-        self._progress("rebuild", len(windows), len(windows))
+        self._count("rebuild", self._run.total, self._run.total)
 
     def _is_written(self, hub: str, window: Hours) -> bool:
         """False where the view store was emptied since a window was written."""
@@ -301,6 +301,7 @@ class _Work:
                     found += kept.parts(hub, rollup, ranges, self._epoch)
                 cells = merge(found, rollup.measures)
                 self._write(hub, self._writer(hub).rows(rollup, cells, also, self._lost_hours(hub, ranges, cells)))
+                self._count(f"recompute {hub}", self._run.done + 1, self._run.total)
                 self._say(f"recompute {hub} {moment_of(spans[0][0]):%Y-%m-%d} {rollup.name}")
 
     def _lost_hours(self, hub: str, ranges: Sequence[Hours], cells: Cells) -> list[int]:
@@ -397,6 +398,11 @@ class _Work:
 
     def _zone(self, hub: str) -> ZoneInfo:
         return self._zones.get(hub) or ZoneInfo("UTC")
+
+    def _count(self, step: str, done: int, total: int) -> None:
+        """Tell how much of a step is done. The run's row learns it with what is said next."""
+        self._run.done, self._run.total = done, total
+        self._progress(step, done, total)
 
     def _say(self, step: str) -> None:
         ledger.report(self._run, step)

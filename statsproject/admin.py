@@ -77,6 +77,10 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
     form = PeriodicTaskForm
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """They pause ticks and run tasks, and ask for no permission by themselves: none for those who only read."""
+        return super().get_actions(request) if self.has_change_permission(request) else {}
+
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):

@@ -187,11 +187,11 @@ def _parts(facts: Facts) -> Alarm | None:
 
 def _schedules(facts: Facts) -> Alarm | None:
     found = {task.name: task for task in PeriodicTask.objects.select_related("interval", "crontab")}
-    wrong = [said for tick in SCHEDULE if (said := _wrong_with(tick, found.get(tick.name), facts.now))]
+    wrong = [said for tick in SCHEDULE if (said := wrong_with(tick, found.get(tick.name), facts.now))]
     return Alarm("schedules", WARNING, " ".join(wrong)) if wrong else None
 
 
-def _wrong_with(tick: Tick, stored: PeriodicTask | None, now: datetime) -> str:
+def wrong_with(tick: Tick, stored: PeriodicTask | None, now: datetime) -> str:
     """What is wrong with a tick of the schedule, in a sentence; empty where nothing is."""
     if stored is None:
         return f"{tick.name!r} is missing."

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from django.templatetags.static import static
-from django.urls import reverse_lazy
 
 from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
 from statsproject.environment import (
@@ -244,73 +243,11 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": True,
-        "navigation": [
-            {
-                "title": "Customers",
-                "items": [
-                    {"title": "Hubs", "icon": "library_books", "link": reverse_lazy("admin:events_hub_changelist")},
-                    {"title": "Keys", "icon": "key", "link": reverse_lazy("admin:events_apikey_changelist")},
-                    {"title": "Media", "icon": "auto_stories", "link": reverse_lazy("admin:events_media_changelist")},
-                ],
-            },
-            {
-                "title": "Pipeline",
-                "items": [
-                    {
-                        "title": "Rejected events",
-                        "icon": "inbox",
-                        "link": reverse_lazy("admin:events_rejectedevent_changelist"),
-                    },
-                    {
-                        "title": "Accounts",
-                        "icon": "balance",
-                        "link": reverse_lazy("admin:events_account_changelist"),
-                    },
-                    {
-                        "title": "Rejected counts",
-                        "icon": "bar_chart",
-                        "link": reverse_lazy("admin:events_rejectedcount_changelist"),
-                    },
-                    {"title": "Removals", "icon": "delete", "link": reverse_lazy("admin:events_removal_changelist")},
-                    {"title": "Runs", "icon": "play_circle", "link": reverse_lazy("admin:batch_run_changelist")},
-                    {"title": "Audits", "icon": "fact_check", "link": reverse_lazy("admin:batch_audit_changelist")},
-                    {
-                        "title": "Mismatches",
-                        "icon": "difference",
-                        "link": reverse_lazy("admin:batch_mismatch_changelist"),
-                    },
-                    {
-                        "title": "Restatements",
-                        "icon": "history",
-                        "link": reverse_lazy("admin:batch_restatement_changelist"),
-                    },
-                    {
-                        "title": "Alerts",
-                        "icon": "notifications",
-                        "link": reverse_lazy("admin:statsproject_alert_changelist"),
-                    },
-                    {"title": "Cuts", "icon": "content_cut", "link": reverse_lazy("admin:events_cut_changelist")},
-                    {
-                        "title": "Schedules",
-                        "icon": "schedule",
-                        "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
-                    },
-                ],
-            },
-            {
-                "title": "Access",
-                "items": [
-                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
-                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
-                    {
-                        "title": "Failed logins",
-                        "icon": "lock_clock",
-                        "link": reverse_lazy("admin:axes_accessattempt_changelist"),
-                    },
-                ],
-            },
-        ],
+        "navigation": "statsproject.navigation.navigation",
     },
+    "DASHBOARD_CALLBACK": "statsproject.staff.home",
+    "STYLES": [lambda request: static("admin.css")],
+    "SCRIPTS": [lambda request: static("admin.js")],
 }
 
 LOG_FORMAT = env_choice("LOG_FORMAT", ("line", "json"))

@@ -6,12 +6,14 @@ from django.urls import include, path
 from events.tracker.script import script, types
 from statsproject.health import healthz
 from statsproject.metrics import metrics
+from statsproject.staff import URLS as STAFF_URLS
 
 urlpatterns = [
     path("healthz", healthz),
     path("tracker.js", script),
     path("tracker.d.ts", types),
     path("metrics", metrics),
+    path("admin/", include(STAFF_URLS)),
     path("admin/", admin.site.urls),
     path("demo/", include("events.demo.reader.urls")),
     path("api/", include("views_layer.api.urls")),

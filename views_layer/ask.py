@@ -21,7 +21,7 @@ from views_layer.gather import Gathered, gather, refuse_until_rebuilt, rollups_f
 from views_layer.question import PROPERTY, QueryError, Question, cursor_text, read_question
 from views_layer.seam import Moment, moment, verify
 
-__all__ = ["QueryError", "answer", "live", "metric_catalogue"]
+__all__ = ["QueryError", "answer", "live", "metric_catalogue", "utc"]
 
 TRIES = 5
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
     return {
         "visitors": len(recent),
         "minutes": [
-            {"time": _utc(moment_of((first_minute + number) * 60_000)), "events": events, "visitors": len(visitors)}
+            {"time": utc(moment_of((first_minute + number) * 60_000)), "events": events, "visitors": len(visitors)}
             for number, (events, visitors) in enumerate(minutes)
         ],
         "media": [
@@ -129,7 +129,7 @@ def _kept_part(hub: Hub, question: Question, warnings: list[str]) -> Question:
     """The question without the time of which the hub keeps no numbers any more. Raises QueryError where nothing is left."""
     if hub.rows_since is None:
         return question
-    since, shown = instant_ms(hub.rows_since), _utc(hub.rows_since)
+    since, shown = instant_ms(hub.rows_since), utc(hub.rows_since)
     if question.end <= since:
         raise QueryError("not_kept", f"{hub.slug} keeps numbers since {shown}; ask for a range that ends later.", "to")
     if question.start is not None and question.start < since:
@@ -142,7 +142,7 @@ def _keeps_earlier(hub: Hub, earlier: Question, warnings: list[str]) -> bool:
     """True where the hub keeps all numbers of the earlier range; else a comparison would be with a part of it."""
     if hub.rows_since is None or (earlier.start or 0) >= instant_ms(hub.rows_since):
         return True
-    warnings.append(f"{hub.slug} keeps numbers since {_utc(hub.rows_since)}: there is nothing to compare with.")
+    warnings.append(f"{hub.slug} keeps numbers since {utc(hub.rows_since)}: there is nothing to compare with.")
     return False
 
 
@@ -289,8 +289,8 @@ def _query(hub: Hub, question: Question, parameters: QueryDict) -> dict[str, Any
     query: dict[str, Any] = {
         "hub": hub.slug,
         "metrics": list(question.metrics),
-        "from": _utc(moment_of(question.start)),
-        "to": _utc(moment_of(question.end)),
+        "from": utc(moment_of(question.start)),
+        "to": utc(moment_of(question.end)),
         "timezone": str(question.zone),
     }
     for name in ("period", "interval", "robots", "compare", "order"):
@@ -316,8 +316,8 @@ def _meta(
     cut_ms = instant_ms(current.cut_at) if current.cut_at else 0
     source = "raw" if found.is_raw else "views+buffers" if found.used_buffers else "views"
     return {
-        "batch_until": _utc(current.cut_at) if current.cut_at else None,
-        "as_of": _utc(current.as_of),
+        "batch_until": utc(current.cut_at) if current.cut_at else None,
+        "as_of": utc(current.as_of),
         "exact": current.has_buffers,
         "provisional": found.is_provisional or question.end > cut_ms - cut_ms % HOUR_MS,
         "source": source,
@@ -327,7 +327,7 @@ def _meta(
     }
 
 
-def _utc(at: datetime) -> str:
+def utc(at: datetime) -> str:
     """ISO 8601 in UTC with Z; milliseconds only where there are some."""
     at = at.astimezone(UTC)
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -128,12 +128,12 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
     if not metrics:
         raise QueryError("missing_metrics", f"metrics is required; name some of {', '.join(METRICS)}.", "metrics")
     by = _dimensions(parameters)
-    compare = _one_of(parameters, "compare", COMPARISONS)
+    compare = read_one_of(parameters, "compare", COMPARISONS)
     if compare and "previous" in by:
         raise QueryError(
             "invalid_compare", "compare cannot go with by=previous: both would be named previous.", "compare"
         )
-    interval = _one_of(parameters, "interval", INTERVALS)
+    interval = read_one_of(parameters, "interval", INTERVALS)
     return Question(
         metrics=tuple(metrics),
         start=start,
@@ -142,7 +142,7 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
         interval=interval,
         by=tuple(by),
         filters=_filters(parameters),
-        robots=_one_of(parameters, "robots", ROBOTS) or "exclude",
+        robots=read_one_of(parameters, "robots", ROBOTS) or "exclude",
         compare=compare,
         order=_order(parameters, [*metrics, *by, *(["time"] if interval else [])]),
         limit=_limit(parameters),
@@ -280,7 +280,8 @@ def _filter_value(name: str, text: str) -> str | int | None:
     return int(text)
 
 
-def _one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str | None:
+def read_one_of(parameters: QueryDict, name: str, allowed: tuple[str, ...]) -> str | None:
+    """The value of a parameter that names one of a few; None where it is not given. Raises QueryError."""
     text = parameters.get(name)
     if not text:
         return None

@@ -226,6 +226,15 @@ def run_now(kind: str, progress: Progress = silent) -> Run:
             return run
 
 
+def run_waiting(now: datetime) -> Run | None:
+    """Run the epoch that waits for its publication, whatever pause its failures have brought it.
+
+    None where none waits, or another run has it.
+    """
+    waiting = _frozen(event_log())
+    return None if waiting is None else _run(waiting.epoch, kind_due(now), silent)
+
+
 def _frozen(log: EventLog) -> Cut | None:
     """The cut of a frozen buffer that waits, recorded if its record is missing; None where nothing waits."""
     state = recovery.ensure(log)

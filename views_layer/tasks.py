@@ -3,12 +3,14 @@
 from celery import shared_task
 from django.utils import timezone
 
-from views_layer import removals, seam
+from views_layer import errands, removals, seam
 
 
 @shared_task(ignore_result=True)
 def reconcile() -> None:
-    """Do what is due. Beat sends this at each full hour and every 30 seconds; the ledger decides whether there is work."""
+    """Do what people have asked for, and what is due. Beat sends this at each full hour and every 30 seconds; errands
+    and ledger decide whether there is work."""
     now = timezone.now()
+    errands.carry_out(now)
     seam.reconcile(now)
     removals.carry_out_all(now)

@@ -56,6 +56,11 @@ API = {
 }
 # What is about the whole hub, and not for a link that shows a part of it.
 API_OF_ALL = API | {"narrow link": (403, 404, 404)}
+OF_STAFF = {
+    **dict.fromkeys(API, (403, 403, 403)),
+    **dict.fromkeys(NOBODY, (401, 401, 401)),
+    **dict.fromkeys(STAFF, (200, 200, 200)),
+}
 PAGE = {
     **dict.fromkeys((*NOBODY, *KEYS, "read key of other"), (302, 302, 302)),
     "read key in the session of other": (404, 200, 404),
@@ -97,6 +102,7 @@ ROUTES = {
         for slash in ("", "/")
         for route, table in {
             "metrics": all_hubs(others=200),
+            "features": OF_STAFF,
             "schema": all_hubs(others=200),
             "hubs/<slug:hub>/stats": API,
             "hubs/<slug:hub>/live": API_OF_ALL,
@@ -339,7 +345,12 @@ def text_of(answer) -> str:
 
 
 def admin_path(route: str) -> str:
-    path = route.replace("<path:content_type_id>", "1").replace("<path:object_id>", "1").replace("<id>", "1")
+    path = (
+        route.replace("<slug:kind>", "rebuild")
+        .replace("<path:content_type_id>", "1")
+        .replace("<path:object_id>", "1")
+        .replace("<id>", "1")
+    )
     path = path.replace("^(?P<app_label>events|auth|axes|django_celery_beat|batch)/$", "events/")
     return "/" + path.replace("(?P<url>.*)$", "nowhere")
 

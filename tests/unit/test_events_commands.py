@@ -58,7 +58,33 @@ def test_it_creates_a_customer_and_a_member_of_the_staff():
     assert [(row.user.username, row.hub.slug) for row in Membership.objects.all()] == [("ann", "acme")]
 
 
-@pytest.mark.parametrize("arguments", [["ann"], ["ann", "--hub", "no"], ["taken", "--staff"], ["a b!", "--staff"]])
+def test_staff_may_be_given_a_role():
+    for role in ("support", "operator", "owner"):
+        run("create_user", role, "--staff", "--role", role)
+    run("create_user", "sam", "--staff")
+    found = [
+        (user.username, user.is_staff, user.is_superuser, [group.name for group in user.groups.all()])
+        for user in get_user_model().objects.order_by("pk")
+    ]
+    assert found == [
+        ("support", True, False, ["support"]),
+        ("operator", True, False, ["operator"]),
+        ("owner", True, True, ["owner"]),
+        ("sam", True, True, ["owner"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ann"],
+        ["ann", "--hub", "no"],
+        ["taken", "--staff"],
+        ["a b!", "--staff"],
+        ["ann", "--staff", "--role", "king"],
+        ["ann", "--hub", "no", "--role", "support"],
+    ],
+)
 def test_it_creates_no_user_that_cannot_be(arguments):
     get_user_model().objects.create(username="taken")
     with pytest.raises(CommandError):

@@ -1,7 +1,7 @@
 """Who asks: a key of scope `read`, a signed-in session, or a share link's token. Each sees its own hub only.
 
 Another hub looks like none. And how often: each key, person and link has a rate, and so has each address whose
-requests name nobody known.
+requests name nobody known. What spans hubs is for staff.
 """
 
 import math
@@ -146,3 +146,12 @@ def refuse_narrowed(request: Request) -> None:
     """Raises PermissionDenied for a caller whose filters an answer about the whole hub would get around."""
     if forced_filters(request):
         raise PermissionDenied("This share link shows a part of the hub; this answer is about all of it.", "narrowed")
+
+
+def refuse_all_but_staff(request: Request) -> None:
+    """Raises NotAuthenticated for nobody, PermissionDenied for whom is no member of staff, signed in."""
+    is_person = not isinstance(request.user, KeyHolder | LinkHolder)
+    if request.user.is_authenticated and not (is_person and request.user.is_staff):
+        raise PermissionDenied("This address is for staff, signed in at /login.", "staff_only")
+    if not request.user.is_authenticated:
+        raise NotAuthenticated("This address is for staff: sign in at /login.")

@@ -3,10 +3,19 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from views_layer.api.views import LiveView, MediaView, MetricsView, NothingHere, RestatementsView, StatsView
+from views_layer.api.views import (
+    FeaturesView,
+    LiveView,
+    MediaView,
+    MetricsView,
+    NothingHere,
+    RestatementsView,
+    StatsView,
+)
 
 VIEWS = {
     "metrics": MetricsView,
+    "features": FeaturesView,
     "schema": SpectacularAPIView,
     "hubs/<slug:hub>/stats": StatsView,
     "hubs/<slug:hub>/live": LiveView,

@@ -13,8 +13,16 @@ from rest_framework.views import APIView
 
 from aggregations.metrics import METRICS
 from events.models import Media
-from views_layer.api.access import AUTHENTICATION, CallerThrottle, forced_filters, hub_for, refuse_narrowed
+from views_layer.api.access import (
+    AUTHENTICATION,
+    CallerThrottle,
+    forced_filters,
+    hub_for,
+    refuse_all_but_staff,
+    refuse_narrowed,
+)
 from views_layer.ask import answer, live, metric_catalogue
+from views_layer.features import ORDERS, features
 from views_layer.links import narrowed
 from views_layer.period import PERIODS
 from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
@@ -73,6 +81,7 @@ ERRORS = {
     403: OpenApiResponse(_error, "A key of another scope than read, or a share link that shows a part of the hub."),
     404: OpenApiResponse(_error, "There is no such hub, or it is another's."),
 }
+STAFF_ONLY = OpenApiResponse(_error, "Who asks is no member of staff, signed in.")
 ANSWERS = {200: OpenApiTypes.OBJECT, **ERRORS}
 
 
@@ -191,6 +200,23 @@ class RestatementsView(HubView):
                 ]
             }
         )
+
+
+class FeaturesView(HubView):
+    """Used features and actions of all hubs, for staff."""
+
+    @extend_schema(
+        parameters=[
+            *STATS_PARAMETERS[1:4],
+            _parameter("timezone", "An IANA zone; default: UTC."),
+            _parameter("robots", "Robots left out, counted too, or alone.", ROBOTS),
+            _parameter("order", f"One of {', '.join(ORDERS)}; - for descending. Default: -events, most used first."),
+        ],
+        responses={200: OpenApiTypes.OBJECT, **{status: ERRORS[status] for status in (400, 401)}, 403: STAFF_ONLY},
+    )
+    def get(self, request: Request) -> Response:
+        refuse_all_but_staff(request)
+        return Response(features(request.query_params, timezone.now()))
 
 
 class MetricsView(JsonView):
