@@ -159,13 +159,21 @@ class Used:
     more_hubs: int
 
 
+def _asked(request: HttpRequest) -> QueryDict:
+    """The question of the page of used features: of the last 30 days where it names no range."""
+    asked = request.GET.copy()
+    if not asked.keys() & {"period", "from", "to"}:
+        asked["period"] = "30d"
+    return asked
+
+
 @require_safe
 def used_features(request: HttpRequest) -> HttpResponse:
     """Used features and actions of all hubs; the same answer as GET /api/features."""
     _refuse_without(request, MAY_SEE_FEATURES)
     context = admin.site.each_context(request) | {"title": "Used features"}
     try:
-        found = features(request.GET, timezone.now())
+        found = features(_asked(request), timezone.now())
     except QueryError as error:
         return render(request, "admin/features.html", context | {"error": str(error)}, status=400)
     except RowsGone:

@@ -45,7 +45,7 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
         verify(current)
         return found
 
-    return _steady(read)
+    return steady(read)
 
 
 def metric_catalogue() -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
         verify(current)
         return found
 
-    found = _steady(read)
+    found = steady(read)
     minutes: list[tuple[int, set[int]]] = [(0, set()) for _ in range(30)]
     recent: set[int] = set()
     media: dict[str, set[int]] = {}
@@ -89,7 +89,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
     }
 
 
-def _steady(read: Callable[[], T]) -> T:
+def steady(read: Callable[[], T]) -> T:
     """What `read` gives; again where the rows that it began with were cleaned up meanwhile."""
     for _ in range(TRIES - 1):
         try:

@@ -73,7 +73,7 @@ def features(parameters: QueryDict, now: datetime) -> dict[str, Any]:
     """
     refuse_all_but(parameters, *PARAMETERS)
     zone = parameters.get("timezone") or "UTC"
-    start, end = read_range(parameters, zone, now, default="30d")
+    start, end = read_range(parameters, zone, now, default="all")
     robots = read_one_of(parameters, "robots", ROBOTS) or ROBOTS[0]
     order = _order(parameters)
     current = Range(start, end, zone, robots)

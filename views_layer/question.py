@@ -145,7 +145,7 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
         robots=read_one_of(parameters, "robots", ROBOTS) or "exclude",
         compare=compare,
         order=_order(parameters, [*metrics, *by, *(["time"] if interval else [])]),
-        limit=_limit(parameters),
+        limit=read_limit(parameters, LIMIT, LIMIT),
         cursor=_cursor(parameters),
     )
 
@@ -301,10 +301,11 @@ def _order(parameters: QueryDict, allowed: list[str]) -> tuple[tuple[str, bool],
     return tuple(order)
 
 
-def _limit(parameters: QueryDict) -> int:
-    text = parameters.get("limit") or str(LIMIT)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT and len(text) < 9):
-        raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {LIMIT}.", "limit")
+def read_limit(parameters: QueryDict, at_most: int, default: int) -> int:
+    """The whole number of `limit`, from 1 to `at_most`. Raises QueryError."""
+    text = parameters.get("limit") or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= at_most and len(text) < 9):
+        raise QueryError("invalid_limit", f"limit {text!r} is not a whole number from 1 to {at_most}.", "limit")
     return int(text)
 
 

@@ -145,11 +145,13 @@ def fold(
     return Cells({names.get(alias, alias): key for alias, key in cells.keys.items()}, cells.columns, cells.size)
 
 
-def rows(moment: Moment, hub: str, span: Span, select: str, where: str = "true") -> list[tuple]:
-    """Rows of an SQL selection over a hub's events in a range of occurrence."""
+def rows(
+    moment: Moment, hub: str, span: Span, select: str, where: str = "true", values: Sequence[object] = ()
+) -> list[tuple]:
+    """Rows of an SQL selection over a hub's events in a range of occurrence; `values` are the parameters of `where`."""
     paths, tail, condition, parameters = _events(moment, hub, [span])
     with _files(paths):
-        return list(engine().rows(paths, tail, select, f"{condition} AND {where}", parameters))
+        return list(engine().rows(paths, tail, select, f"{condition} AND {where}", [*parameters, *values]))
 
 
 @contextmanager

@@ -108,6 +108,8 @@ ROUTES = {
             "hubs/<slug:hub>/live": API_OF_ALL,
             "hubs/<slug:hub>/media": API_OF_ALL,
             "hubs/<slug:hub>/restatements": API_OF_ALL,
+            "hubs/<slug:hub>/dissemination": API_OF_ALL,
+            "hubs/<slug:hub>/retribution": API_OF_ALL,
         }.items()
     },
     "api/": all_hubs(others=404),

@@ -4,12 +4,14 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from views_layer.api.views import (
+    DisseminationView,
     FeaturesView,
     LiveView,
     MediaView,
     MetricsView,
     NothingHere,
     RestatementsView,
+    RetributionView,
     StatsView,
 )
 
@@ -21,6 +23,8 @@ VIEWS = {
     "hubs/<slug:hub>/live": LiveView,
     "hubs/<slug:hub>/media": MediaView,
     "hubs/<slug:hub>/restatements": RestatementsView,
+    "hubs/<slug:hub>/dissemination": DisseminationView,
+    "hubs/<slug:hub>/retribution": RetributionView,
 }
 
 urlpatterns = [

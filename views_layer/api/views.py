@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from aggregations.metrics import METRICS
 from events.models import Media
+from insights.retribution import MODELS
 from views_layer.api.access import (
     AUTHENTICATION,
     CallerThrottle,
@@ -23,6 +24,7 @@ from views_layer.api.access import (
 )
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.features import ORDERS, features
+from views_layer.insights import INSIGHTS, NODES_AT_MOST
 from views_layer.links import narrowed
 from views_layer.period import PERIODS
 from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
@@ -57,6 +59,10 @@ STATS_PARAMETERS = [
     _limit(LIMIT),
     _parameter("cursor", "meta.next_cursor of the page before."),
     _parameter("format", "json or csv.", FORMATS),
+]
+INSIGHT_PARAMETERS = [
+    *STATS_PARAMETERS[1:5],
+    _parameter("robots", "Robots left out, counted too, or alone.", ROBOTS),
 ]
 
 
@@ -200,6 +206,51 @@ class RestatementsView(HubView):
                 ]
             }
         )
+
+
+class InsightView(HubView):
+    """What is learnt from a hub's events and is no rollup: one of INSIGHTS."""
+
+    insight = ""
+
+    def get(self, request: Request, hub: str) -> Response:
+        found = hub_for(request, hub)
+        refuse_narrowed(request)
+        return Response(INSIGHTS[self.insight](found, request.query_params, timezone.now()))
+
+
+class DisseminationView(InsightView):
+    """The tree of the shares of a media."""
+
+    insight = "dissemination"
+
+    @extend_schema(
+        parameters=[
+            _parameter("media", "A media's id; empty: the hub itself. Default: every share of the hub."),
+            _limit(NODES_AT_MOST),
+            *INSIGHT_PARAMETERS,
+        ],
+        responses=ANSWERS,
+    )
+    def get(self, request: Request, hub: str) -> Response:
+        return super().get(request, hub)
+
+
+class RetributionView(InsightView):
+    """Credits of the intermediaries that brought the readers to a goal."""
+
+    insight = "retribution"
+
+    @extend_schema(
+        parameters=[
+            _parameter("goal", "`visits`, or an action. Default: visits."),
+            _parameter("model", "How credit is dealt. Default: last.", tuple(MODELS)),
+            *INSIGHT_PARAMETERS,
+        ],
+        responses=ANSWERS,
+    )
+    def get(self, request: Request, hub: str) -> Response:
+        return super().get(request, hub)
 
 
 class FeaturesView(HubView):

@@ -1,0 +1,65 @@
+"""A second opinion on dissemination: the definition in plain loops. Slow, and obviously right; imports nothing of the project."""
+
+from collections import deque
+from typing import Any
+
+Share = dict[str, Any]
+
+
+def plain(events: list[Share]) -> dict[str, Any]:
+    """Numbers of the tree of one media; an event has `at`, `id`, `action`, `share`, `via`, `network`, `visit`, `visitor`."""
+    first: dict[str, Share] = {}
+    for event in sorted(events, key=lambda event: (event["at"], event["id"])):
+        if event["action"] == "share" and event["share"] and event["share"] not in first:
+            first[event["share"]] = event
+    parent = {token: parent_of(event, first) for token, event in first.items()}
+    distances = [distance for node in [None, *parent] for distance in distances_from(node, parent).values()]
+    arrived = [event for event in events if event["via"]]
+    count = len(parent) + 1
+    levels = [level(token, parent) for token in parent]
+    below = {token: {other for other in parent if token in line(other, parent)} for token in parent}
+    readers = {token: {e["visitor"] for e in arrived if e["via"] in below[token]} for token in parent}
+    return {
+        "shares": len(parent),
+        "depth": max(levels, default=0),
+        "breadth": max((levels.count(one) for one in levels), default=0),
+        "structural_virality": sum(distances) / (count * (count - 1)) if parent else None,
+        "arrivals": len({event["visit"] for event in arrived}),
+        "reach": len({event["visitor"] for event in arrived}),
+        "reproduction": sum(one is not None for one in parent.values()) / len(parent) if parent else None,
+        "top": sorted(((len(found), token) for token, found in readers.items()), key=lambda one: (-one[0], one[1])),
+    }
+
+
+def parent_of(event: Share, first: dict[str, Share]) -> str | None:
+    earlier = first.get(event["via"])
+    if earlier is None or (earlier["at"], earlier["id"]) >= (event["at"], event["id"]):
+        return None
+    return event["via"]
+
+
+def line(token: str | None, parent: dict[str, str | None]) -> list[str | None]:
+    """The token and its parents up to the root."""
+    found = [token]
+    while found[-1] is not None:
+        found.append(parent[found[-1]])
+    return found
+
+
+def level(token: str, parent: dict[str, str | None]) -> int:
+    return len(line(token, parent)) - 1
+
+
+def distances_from(node: str | None, parent: dict[str, str | None]) -> dict[str | None, int]:
+    """The distance of every node, by a walk from neighbour to neighbour."""
+    neighbours: dict[str | None, set] = {None: set()} | {token: set() for token in parent}
+    for token, above in parent.items():
+        neighbours[token].add(above)
+        neighbours[above].add(token)
+    found, waiting = {node: 0}, deque([node])
+    while waiting:
+        here = waiting.popleft()
+        for other in neighbours[here] - found.keys():
+            found[other] = found[here] + 1
+            waiting.append(other)
+    return found
