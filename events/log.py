@@ -102,12 +102,20 @@ class WriterFenced(LogBusy):
     """Another writer took the sequence or a number first; nothing was written, and the caller may try again."""
 
 
+class LogUnsure(LogBusy):
+    """Whether the log was written is unknown. The caller may try again with the same ids, which count once."""
+
+
+class LogUnfit(Exception):
+    """The server of the log does not promise what a log needs, or lacks an index."""
+
+
 class LogWriter(ABC):
     """One open append. All its writes become visible and durable together, or not at all."""
 
     @abstractmethod
     def is_current(self, sequence: int) -> bool:
-        """True where the partition's last chunk is `sequence`: nobody else has appended since."""
+        """True where the partition's last chunk is `sequence`, and nobody else has numbered since, in no partition."""
 
     @abstractmethod
     def claim_ids(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -213,6 +221,14 @@ class EventLog(ABC):
     @abstractmethod
     def count_between(self, after: Position, until: Position) -> int:
         """Number of events in chunks after one position, up to another (included)."""
+
+    def prepare(self) -> list[str]:
+        """Make what the log needs beside its migrations, such as indexes; returns their names. Idempotent."""
+        return []
+
+    def trouble(self) -> str | None:
+        """Why the log's server does not serve now, in a sentence; None where it does. Told within about a second."""
+        return None
 
 
 @cache

@@ -309,6 +309,16 @@ class Account(models.Model):
         return datetime.fromtimestamp(self.hour * 3_600, UTC)
 
 
+class Projection(models.Model):
+    """How far the chunks of a log that is kept elsewhere are taken over to the tables of rejections and accounts.
+
+    By partition the last sequence; by chunk the version up to which its removed events are accounted for.
+    """
+
+    name = models.CharField(max_length=80, primary_key=True)
+    value = models.BigIntegerField()
+
+
 class Removal(models.Model):
     """Events to be taken out of log, archive and rows: those of an erased visitor, or those that are too old.
 

@@ -113,6 +113,7 @@ class EventLogContract:
             writer.append([event(1)], received_at=1)
             writer.reject([Rejection("acme", "too_old", "why", b"{}", 1)])
             raise Boom
+        assert (log.head(), self.rejected()) == ({}, [])
         with log.writer() as writer:
             seen = (
                 writer.claim_ids([("acme", "e1")]),
@@ -121,7 +122,6 @@ class EventLogContract:
                 writer.visits([("acme", 1)]),
             )
         assert seen == (set(), {}, {"acme": (0, 0)}, {("acme", 1): {}})
-        assert (log.head(), self.rejected()) == ({}, [])
 
     def test_it_fences_a_zombie(self, log):
         self.fill(log, 1)
