@@ -19,6 +19,7 @@ from statsproject.environment import (
     secret_of,
     socket_of,
 )
+from statsproject.event_log import event_log_at, partition_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
@@ -122,7 +123,8 @@ refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": "EVENT_LOG_URL", "vi
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
+EVENT_LOG = event_log_at("EVENT_LOG_URL")
+EVENT_LOG_PARTITION = partition_of("EVENT_LOG_PARTITION")
 VIEW_STORE = view_store_at("VIEW_STORE_URL")
 BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()

@@ -4,17 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('events', '0008_removals'),
+        ("events", "0008_removals"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Projection',
+            name="Projection",
             fields=[
-                ('name', models.CharField(max_length=80, primary_key=True, serialize=False)),
-                ('value', models.BigIntegerField()),
+                ("name", models.CharField(max_length=80, primary_key=True, serialize=False)),
+                ("value", models.BigIntegerField()),
             ],
         ),
     ]

@@ -333,7 +333,8 @@ class EventLogContract:
                                 assert writer.claim_ids([("acme", f"{name}{number}")]) == set()
                                 last = writer.last_numbers(["acme"])["acme"][0]
                                 key = f"{name}{number}".encode().rjust(16)
-                                writer.save_numbering([("acme", key, last + 1)], [])
+                                if not writer.visitors([("acme", key)]):
+                                    writer.save_numbering([("acme", key, last + 1)], [])
                                 writer.append([event(number)], received_at=number)
                             break
                         except LogBusy:

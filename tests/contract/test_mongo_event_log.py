@@ -1,14 +1,10 @@
 """The event log's contract, on MongoDB."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from django.db import connections
-from pymongo import MongoClient
 
-from events.log import EventLog, LogGap
-from events.logs.mongo import MongoEventLog
+from events.log import EventLog
 from events.logs.mongo.chunks import chunk_id
 from tests import mongo
 from tests.contract import test_event_log as contract

@@ -80,7 +80,10 @@ class MongoEventLog(EventLog):
                 "event_count": len(kept),
                 "size": len(payload),
                 "payload": Binary(payload),
-                "pending": [*found["pending"], *([version, hub, count] for hub, count in counts.items() if count)],
+                "pending": [
+                    *found["pending"],
+                    *({"version": version, "hub": hub, "count": counts[hub]} for hub in counts if counts[hub]),
+                ],
                 "pending_count": found["pending_count"] + len(events) - len(kept),
             }
             as_read = {"_id": found["_id"], "version": found["version"], "pending_count": found["pending_count"]}

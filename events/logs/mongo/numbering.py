@@ -1,4 +1,8 @@
-"""The numbers of visitors and visits, and the outlines of visitors with many visits."""
+"""The numbers of visitors and visits, and the outlines of visitors with many visits.
+
+A visit in an outline has a `reach`, its `last_at`. All visits of visitors that are not frequent have one, so that of one
+who becomes frequent only those that are hidden are to be written.
+"""
 
 import os
 from collections import defaultdict
@@ -112,6 +116,7 @@ class Numbering:
                     "ordinal": span.ordinal,
                     "first_at": span.first_at,
                     "last_at": span.last_at,
+                    "reach": span.last_at,
                 }
                 for hub, visitor, key, span in visits
                 if span.number > last[hub]
@@ -120,7 +125,7 @@ class Numbering:
         longer = [
             UpdateOne(
                 {"h": hub, "v": visitor, "k": Binary(key), "number": span.number},
-                {"$min": {"first_at": span.first_at}, "$max": {"last_at": span.last_at}},
+                {"$min": {"first_at": span.first_at}, "$max": {"last_at": span.last_at, "reach": span.last_at}},
             )
             for hub, visitor, key, span in visits
             if span.number <= last[hub]
@@ -199,9 +204,7 @@ class Numbering:
             hidden = list(takewhile(lambda found: _order(found) > order, before))
             if hidden:
                 self._unset({"h": hub, "v": visitor, "k": {"$in": [found["k"] for found in hidden]}})
-        self._server["visits"].update_one(
-            {"h": hub, "v": visitor, "k": Binary(key)}, {"$set": {"reach": span.last_at}}
-        )
+        self._server["visits"].update_one({"h": hub, "v": visitor, "k": Binary(key)}, {"$set": {"reach": span.last_at}})
 
     def _unset(self, visits: Document) -> None:
         self._server["visits"].update_many(visits, {"$unset": {"reach": ""}})

@@ -3,8 +3,8 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
-from bson import Binary
 from django.db import DatabaseError
 from pymongo.errors import PyMongoError
 
@@ -57,12 +57,12 @@ class Projection:
         last, _ = self._chunks.look(partition)
         while (done := _value(partition)) < last:
             self._strip(self._said(partition, done - 1, done))
+            found = self._said(partition, done, min(last, done + CHUNKS_AT_ONCE))
             with self._sql.writer() as sql:
-                done = _value(partition)
-                found = self._said(partition, done, min(last, done + CHUNKS_AT_ONCE))
-                if found:
+                if is_next := _value(partition) == done:
                     self._take(sql, partition, found)
-            self._strip(found)
+            if is_next:
+                self._strip(found)
 
     def _said(self, partition: str, after: int, last: int) -> list[Document]:
         said = {"sequence": 1, "accounts": 1, "rejections": 1}
@@ -86,9 +86,9 @@ class Projection:
             return
         with self._sql.writer() as sql:
             done = _value(identity)
-            for version, hub, count in found["pending"]:
-                if version > done:
-                    sql.account(hub, found["hour"], Account(removed=count))
+            for one in found["pending"]:
+                if one["version"] > done:
+                    sql.account(one["hub"], found["hour"], Account(removed=one["count"]))
             Mark.objects.update_or_create(name=identity, defaults={"value": max(done, found["version"])})
         taken = {"_id": identity, "version": found["version"]}
         self._server["chunks"].update_one(taken, {"$set": {"pending": [], "pending_count": 0}})
@@ -126,32 +126,22 @@ COUNTED = ("received", "accepted", "duplicates", "rejected", "removed")
 def said(rejections: Sequence[Rejection], accounts: Sequence[HubAccount]) -> Document:
     """What a chunk says of rejections and accounts."""
     found: Document = {
-        "accounts": [[hub, hour, *(getattr(account, name) for name in COUNTED)] for hub, hour, account in accounts]
+        "accounts": [
+            {"hub": hub, "hour": hour} | {name: getattr(account, name) for name in COUNTED}
+            for hub, hour, account in accounts
+        ]
     }
     if rejections:
-        found["rejections"] = [
-            [
-                one.hub,
-                one.code,
-                one.detail,
-                Binary(one.payload),
-                one.received_at,
-                one.is_public,
-                None if one.key is None else Binary(one.key),
-            ]
-            for one in rejections
-        ]
+        found["rejections"] = [asdict(one) for one in rejections]
     return found
 
 
-def _rejection(said: list) -> Rejection:
-    hub, code, detail, payload, received_at, is_public, key = said
-    return Rejection(hub, code, detail, bytes(payload), received_at, is_public, key and bytes(key))
+def _rejection(said: Document) -> Rejection:
+    return Rejection(**said)
 
 
-def _account(said: list) -> HubAccount:
-    hub, hour, *counts = said
-    return hub, hour, Account(*counts)
+def _account(said: Document) -> HubAccount:
+    return said["hub"], said["hour"], Account(**{name: said[name] for name in COUNTED})
 
 
 def _write(sql: LogWriter, rejections: Iterable[Rejection], accounts: Iterable[HubAccount]) -> None:

@@ -28,7 +28,9 @@ INDEXES = {
     "visits": [
         IndexModel([("h", ASCENDING), ("v", ASCENDING), ("k", ASCENDING)], name="one_visit_per_key", unique=True),
         IndexModel([("h", ASCENDING), ("number", DESCENDING)], name="one_visit_per_number", unique=True),
-        IndexModel([("h", ASCENDING), ("v", ASCENDING), ("ordinal", ASCENDING)], name="one_visit_per_ordinal", unique=True),
+        IndexModel(
+            [("h", ASCENDING), ("v", ASCENDING), ("ordinal", ASCENDING)], name="one_visit_per_ordinal", unique=True
+        ),
         IndexModel([("h", ASCENDING), ("v", ASCENDING), ("reach", ASCENDING)], name="outline_of_visits"),
     ],
     "frequent": [IndexModel([("h", ASCENDING), ("v", ASCENDING)], name="one_frequent_visitor", unique=True)],
@@ -110,6 +112,8 @@ class Server:
             try:
                 client.admin.command("ping")
             except PyMongoError as error:
-                hosts = ", ".join(f"{host}:{port}" for host, port in client._seeds) if hasattr(client, "_seeds") else "it"
+                hosts = (
+                    ", ".join(f"{host}:{port}" for host, port in client._seeds) if hasattr(client, "_seeds") else "it"
+                )
                 return f"MongoDB at {hosts} does not serve ({str(error).splitlines()[0][:200]})."
         return None

@@ -165,7 +165,9 @@ class MongoLogWriter(LogWriter):
                 time.sleep(SETTLE_PAUSE_S)
                 continue
             if found is None:
-                raise LogBusy(f"The event log cannot be written now ({cause}); nothing was written, try again.") from cause
+                raise LogBusy(
+                    f"The event log cannot be written now ({cause}); nothing was written, try again."
+                ) from cause
             raise WriterFenced("Another writer was faster; nothing was written, try again.") from cause
         raise LogUnsure(
             f"The event log went away while it was written ({cause}); whether it was is unknown. Send the events again later:"
