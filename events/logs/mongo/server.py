@@ -73,21 +73,25 @@ class Server:
     def ensure_indexes(self) -> list[str]:
         """Make the indexes that are missing; returns the names of all. Idempotent. Raises LogUnfit, PyMongoError."""
         self._refuse_forgetful()
-        for name, indexes in INDEXES.items():
+        for name, indexes in self._missing().items():
             self.database[name].create_indexes(indexes)
-        return [index.document["name"] for indexes in INDEXES.values() for index in indexes]
+        return [_name(index) for indexes in INDEXES.values() for index in indexes]
 
     def refuse_unfit(self) -> None:
         """Raises LogUnfit where the server does not promise what a log needs, or an index is missing; PyMongoError."""
         self._refuse_forgetful()
-        missing = [
-            index.document["name"]
-            for name, indexes in INDEXES.items()
-            for index in indexes
-            if index.document["name"] not in self.database[name].index_information()
-        ]
+        missing = [_name(index) for indexes in self._missing().values() for index in indexes]
         if missing:
             raise LogUnfit(f"The event log lacks the indexes {', '.join(missing)}; run manage.py ensure_indexes.")
+
+    def _missing(self) -> dict[str, list[IndexModel]]:
+        """The indexes that are not there, by collection."""
+        missing = {}
+        for name, indexes in INDEXES.items():
+            there = self.database[name].index_information()
+            if lacking := [index for index in indexes if _name(index) not in there]:
+                missing[name] = lacking
+        return missing
 
     def _refuse_forgetful(self) -> None:
         """A write is tried, since only its answer tells what a server makes of the promises."""
@@ -117,3 +121,7 @@ class Server:
                 )
                 return f"MongoDB at {hosts} does not serve ({str(error).splitlines()[0][:200]})."
         return None
+
+
+def _name(index: IndexModel) -> str:
+    return index.document["name"]
