@@ -36,7 +36,9 @@ def gap(partition: str, sequence: int) -> LogGap:
 
 
 def document(owner: Owner, events: list[Event], received_at: int, revision: int) -> Document:
-    """A chunk; `version` counts what was removed from it, `pending` is what of that the accounts may not know."""
+    """A chunk. `version` counts removals from it; `pending` are those that the accounts may not know, and `stored` are its
+    events with those.
+    """
     partition, sequence, token = owner
     payload = pack(events)
     return {
@@ -53,7 +55,7 @@ def document(owner: Owner, events: list[Event], received_at: int, revision: int)
         "accounts": [],
         "version": 0,
         "pending": [],
-        "pending_count": 0,
+        "stored": len(events),
     }
 
 

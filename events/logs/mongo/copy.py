@@ -127,7 +127,7 @@ def _document(name: str, row: tuple, owner: list) -> Document:
         payload = bytes(said["payload"])
         said |= {"_id": chunk_id(said["partition"], said["sequence"]), "payload": Binary(payload), "size": len(payload)}
         said |= {"hour": said["received_at"] // HOUR_MS, "token": TOKEN, "revision": 0, "accounts": []}
-        return said | {"version": 0, "pending": [], "pending_count": 0}
+        return said | {"version": 0, "pending": [], "stored": said["event_count"]}
     if name == "ids":
         return {"_id": Binary(id_of(said["hub"], said["event_id"])), "owner": owner}
     found = {"h": said.pop("hub")}

@@ -84,9 +84,8 @@ class MongoEventLog(EventLog):
                     *found["pending"],
                     *({"version": version, "hub": hub, "count": counts[hub]} for hub in counts if counts[hub]),
                 ],
-                "pending_count": found["pending_count"] + len(events) - len(kept),
             }
-            as_read = {"_id": found["_id"], "version": found["version"], "pending_count": found["pending_count"]}
+            as_read = {"_id": found["_id"], "version": found["version"], "stored": found["stored"]}
             if self._server["chunks"].update_one(as_read, {"$set": change}).matched_count:
                 removed = len(events) - len(kept)
                 break

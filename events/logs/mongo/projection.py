@@ -81,7 +81,9 @@ class Projection:
 
     def take_removed(self, identity: str) -> None:
         """Take over what was removed from a chunk. Raises LogBusy, PyMongoError."""
-        found = self._server["chunks"].find_one({"_id": identity}, {"hour": 1, "version": 1, "pending": 1})
+        found = self._server["chunks"].find_one(
+            {"_id": identity}, {"hour": 1, "version": 1, "event_count": 1, "pending": 1}
+        )
         if found is None or not found["pending"]:
             return
         with self._sql.writer() as sql:
@@ -91,7 +93,7 @@ class Projection:
                     sql.account(one["hub"], found["hour"], Account(removed=one["count"]))
             Mark.objects.update_or_create(name=identity, defaults={"value": max(done, found["version"])})
         taken = {"_id": identity, "version": found["version"]}
-        self._server["chunks"].update_one(taken, {"$set": {"pending": [], "pending_count": 0}})
+        self._server["chunks"].update_one(taken, {"$set": {"pending": [], "stored": found["event_count"]}})
 
     def accounts(self, start: int, end: int) -> dict[int, Account]:
         """The accounts of hours, read again until SQL said the same before and after the chunks were counted."""
@@ -112,11 +114,11 @@ class Projection:
     def _stored(self, marks: dict[str, int], start: int, end: int) -> Counter[int]:
         """By hour the events in chunks that are taken over, and those removed from them of which SQL does not know."""
         stored: Counter[int] = Counter()
-        sums = {"_id": "$hour", "count": {"$sum": "$event_count"}, "pending": {"$sum": "$pending_count"}}
+        sums = {"_id": "$hour", "stored": {"$sum": "$stored"}}
         for partition, mark in marks.items():
             of_it = between(partition, 0, mark) | {"hour": {"$gte": start, "$lt": end}}
             for found in self._server["chunks"].aggregate([{"$match": of_it}, {"$group": sums}]):
-                stored[found["_id"]] += found["count"] + found["pending"]
+                stored[found["_id"]] += found["stored"]
         return stored
 
 

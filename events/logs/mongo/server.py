@@ -20,7 +20,7 @@ PROMISES = {
     "readPreference": "primary",
 }
 INDEXES = {
-    "chunks": [IndexModel([("hour", ASCENDING), ("event_count", ASCENDING)], name="chunks_by_hour")],
+    "chunks": [IndexModel([("hour", ASCENDING), ("stored", ASCENDING)], name="chunks_by_hour")],
     "visitors": [
         IndexModel([("h", ASCENDING), ("k", ASCENDING)], name="one_visitor_per_key", unique=True),
         IndexModel([("h", ASCENDING), ("number", DESCENDING)], name="one_visitor_per_number", unique=True),
