@@ -1,6 +1,8 @@
 """What SQL keeps of the chunks: the inbox of rejected events, their counts, and the accounts. Each chunk counts there once."""
 
 import logging
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -17,6 +19,9 @@ from events.models import Projection as Mark
 logger = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 500
+FOLLOW_S = 1.0
+"""How long accounts may wait in this process for the next append; who asks for them has them taken over first."""
+SAID = ("sequence", "accounts", "rejections")
 
 HubAccount = tuple[str, int, Account]
 """A hub, an hour since 1970, and what became of its events."""
@@ -28,6 +33,8 @@ class Projection:
     def __init__(self, server: Server, chunks: Chunks) -> None:
         self._server, self._chunks = server, chunks
         self._sql = OrmEventLog()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[list[Document], float]] = {}
 
     def write(self, rejections: Sequence[Rejection], accounts: Sequence[HubAccount]) -> None:
         """Write what belongs to no chunk. Raises LogBusy."""
@@ -36,17 +43,26 @@ class Projection:
                 _write(sql, rejections, accounts)
 
     def follow(self, partition: str, written: Sequence[Document]) -> None:
-        """Take over chunks that have just been committed, and those before them that were left out.
+        """Take over chunks that have just been committed: at once where they reject events, else once in a while.
 
         Where that fails they are taken over later, since they are committed whatever becomes of this.
         """
+        said = [{name: one[name] for name in SAID if name in one} | {"_id": one["_id"]} for one in written]
+        with self._lock:
+            waiting, followed_at = self._waiting.get(partition, ([], 0.0))
+            waiting = [*waiting, *said]
+            is_due = any("rejections" in one for one in said) or time.monotonic() - followed_at > FOLLOW_S
+            self._waiting[partition] = ([], time.monotonic()) if is_due else (waiting, followed_at)
+        if not is_due:
+            return
         try:
             with self._sql.writer() as sql:
-                is_next = _value(partition) == written[0]["sequence"] - 1
+                done = _value(partition)
+                is_next = [one["sequence"] - done for one in waiting] == list(range(1, len(waiting) + 1))
                 if is_next:
-                    self._take(sql, partition, written)
+                    self._take(sql, partition, waiting)
             if is_next:
-                self._strip(written)
+                self._strip(waiting)
             else:
                 self.catch_up(partition)
         except (LogBusy, DatabaseError, PyMongoError) as error:
@@ -65,8 +81,7 @@ class Projection:
                 self._strip(found)
 
     def _said(self, partition: str, after: int, last: int) -> list[Document]:
-        said = {"sequence": 1, "accounts": 1, "rejections": 1}
-        return list(self._server["chunks"].find(between(partition, after, last), said).sort("_id", 1))
+        return list(self._server["chunks"].find(between(partition, after, last), dict.fromkeys(SAID, 1)).sort("_id", 1))
 
     def _take(self, sql: LogWriter, partition: str, found: Sequence[Document]) -> None:
         for one in found:
