@@ -10,9 +10,10 @@ from pymongo import MongoClient
 from aggregations.event import Event
 from aggregations.rollups import HOUR_MS
 from bench import house, mix
-from bench.figures import Figures, Options, at_least, say
+from bench.figures import Figure, Figures, Options, at_least, say
 from events.log import Account
 from events.logs.mongo import MongoEventLog
+from events.logs.mongo.chunks import chunk_id
 
 SERVER = "TEST_EVENT_LOG_URL"
 """Names the server: mongodb://HOST:PORT."""
@@ -24,14 +25,15 @@ def measure(options: Options) -> Figures:
     """Chunks of 100 and of 1,000 events, each beside the bare insert of the documents that the log wrote, in turns."""
     house.migrate()
     url = f"{os.environ[SERVER]}/bench_{secrets.token_hex(6)}"
-    with MongoClient(url) as client:
+    client: MongoClient[dict] = MongoClient(url)
+    with client:
         try:
             return dict(_figure(url, size, options.scaled(60, 3)) for size in SIZES)
         finally:
             client.drop_database(client.get_default_database())
 
 
-def _figure(url: str, size: int, chunks: int) -> tuple[str, object]:
+def _figure(url: str, size: int, chunks: int) -> tuple[str, Figure]:
     log = MongoEventLog(url)
     log.prepare()
     partition, bare = f"bench-{size}", log._server.database[f"bare_{size}"]
@@ -42,7 +44,7 @@ def _figure(url: str, size: int, chunks: int) -> tuple[str, object]:
             writer.append(events, events[-1].received_at)
             writer.account("acme", events[-1].received_at // HOUR_MS, Account(received=size, accepted=size))
         appending += perf_counter() - began
-        document = log._server.database["chunks"].find_one({"partition": partition, "sequence": sequence})
+        (document,) = log._server.database["chunks"].find({"_id": chunk_id(partition, sequence)})
         began = perf_counter()
         bare.insert_one(document)
         inserting += perf_counter() - began

@@ -226,6 +226,10 @@ class EventLog(ABC):
         """Make what the log needs beside its migrations, such as indexes; returns their names. Idempotent."""
         return []
 
+    def weakness(self) -> str | None:
+        """What the log's server could lose although it promises what a log needs; None where nothing. Raises LogUnfit."""
+        return None
+
     def trouble(self) -> str | None:
         """Why the log's server does not serve now, in a sentence; None where it does. Told within about a second."""
         return None

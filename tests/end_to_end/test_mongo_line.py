@@ -1,6 +1,5 @@
 """The whole line with its event log on MongoDB: collect, consume, batch, answer; web is killed while it writes."""
 
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -18,15 +17,11 @@ BATCHES, EACH = 12, 20
 @pytest.fixture
 def line(tmp_path) -> Iterator[Line]:
     with mongo.fresh_url() as url:
-        line = Line(tmp_path / "data", EVENT_LOG_URL=url, EVENT_LOG_PARTITION="web-1")
-        try:
+        named = {"EVENT_LOG_URL": url, "EVENT_LOG_PARTITION": "web-1"}
+        with Line.running(tmp_path / "data", named) as line:
             until(line.is_healthy, READY_S)
             line.keys = line.manage("create_hub", "acme")["keys"]
             yield line
-        finally:
-            line.stop(signal.SIGKILL)
-            for process in line.processes():
-                process.kill()
 
 
 def send(line: Line) -> None:

@@ -14,6 +14,7 @@ from aggregations.event import Event
 from events.log import Account, LogBusy, LogUnfit, LogUnsure, Rejection
 from events.logs.mongo import MongoEventLog
 from events.models import RejectedEvent
+from statsproject import checks
 from tests import mongo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,15 @@ class TestServer:
         monkeypatch.setattr(Collection, "update_one", refuse)
         with pytest.raises(LogUnfit, match="does not acknowledge a write by the journals of a majority"):
             MongoEventLog(log._server._url).head()
+
+    def test_a_server_alone_is_warned_of(self, log, monkeypatch):
+        monkeypatch.setattr(checks, "event_log", lambda: log)
+        assert [(said.id, said.msg) for said in checks.check_event_log()] == [
+            (
+                "affluence.W002",
+                "The event log's MongoDB is one server alone: what its disk loses is lost. Make it a replica set.",
+            )
+        ]
 
     def test_an_append_whose_answer_is_lost_is_one(self, log, monkeypatch):
         insert = Collection.insert_one

@@ -1,7 +1,7 @@
 """The documents of chunks."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bson import Binary
@@ -35,7 +35,7 @@ def gap(partition: str, sequence: int) -> LogGap:
     return LogGap(f"Chunk {sequence} of partition {partition!r} is missing; restore the log before reading on.")
 
 
-def document(owner: Owner, events: list[Event], received_at: int, revision: int) -> Document:
+def document(owner: Owner, events: Sequence[Event], received_at: int, revision: int) -> Document:
     """A chunk. `version` counts removals from it; `pending` are those that the accounts may not know, and `stored` are its
     events with those.
     """
@@ -64,12 +64,12 @@ class Chunks:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._last: dict[str, int] = {}
+        self._last: dict[str, tuple[int, int]] = {}
 
     def token_at(self, partition: str, sequence: int) -> str | None:
         """Of the attempt that has a sequence for ever; None where it is free."""
         found = self._server["chunks"].find_one({"_id": chunk_id(partition, sequence)}, {"token": 1})
-        return found and found["token"]
+        return found["token"] if found else None
 
     def last(self, partition: str) -> tuple[int, int]:
         """Sequence and revision of a partition's last chunk, as far as this process knows; (0, 0) where there is none.

@@ -93,7 +93,7 @@ def _is_same_chunk(row: dict, found: Document) -> bool:
 
 def _copy_rows(server: Server, name: str, after: dict[str, int], progress: Progress) -> None:
     model, order = TABLES[name]
-    total, done = model.objects.count(), 0
+    total, done = model._default_manager.count(), 0
     owner = [*models.Chunk.objects.order_by("partition", "sequence").values_list("partition", "sequence")[0], TOKEN]
     for rows in _pages(name, order):
         documents = [_document(name, row, owner) for row in rows if name != "chunks" or row[1] > after.get(row[0], 0)]
@@ -157,7 +157,7 @@ def _insert(server: Server, name: str, documents: list[Document]) -> None:
 def _verified(server: Server, progress: Progress) -> dict[str, Digest]:
     found = {}
     for name, (model, order) in TABLES.items():
-        progress(f"verify {name}", 0, model.objects.count())
+        progress(f"verify {name}", 0, model._default_manager.count())
         rows = (row for page in _pages(name, order) for row in page)
         here = _digest(_of_row(name, row) for row in rows)
         there = _digest(_of_document(name, one) for one in server[name].find({}))

@@ -9,7 +9,7 @@ from bson import Binary
 from pymongo.errors import PyMongoError
 
 from aggregations.event import Event
-from events.log import Account, Chunk, EventLog, LogBusy, LogCorrupt, LogWriter, Position
+from events.log import Account, Chunk, EventLog, LogBusy, LogCorrupt, LogUnfit, LogWriter, Position
 from events.logs.mongo.chunks import Chunks, between, chunk_id
 from events.logs.mongo.projection import Projection
 from events.logs.mongo.server import Document, Server
@@ -99,7 +99,7 @@ class MongoEventLog(EventLog):
 
     def received_at(self, partition: str, sequence: int) -> int | None:
         found = self._server["chunks"].find_one({"_id": chunk_id(partition, sequence)}, {"received_at": 1})
-        return found and found["received_at"]
+        return found["received_at"] if found else None
 
     def count_between(self, after: Position, until: Position) -> int:
         total = {"_id": None, "count": {"$sum": "$event_count"}}
@@ -113,6 +113,17 @@ class MongoEventLog(EventLog):
 
     def prepare(self) -> list[str]:
         return self._server.ensure_indexes()
+
+    def weakness(self) -> str | None:
+        try:
+            self._server.refuse_unfit()
+            if self._server.is_one_alone():
+                return (
+                    "The event log's MongoDB is one server alone: what its disk loses is lost. Make it a replica set."
+                )
+        except PyMongoError as error:
+            raise LogUnfit(f"The event log's MongoDB cannot be asked what it promises: {error}") from error
+        return None
 
     def trouble(self) -> str | None:
         return self._server.trouble()

@@ -112,14 +112,14 @@ class Server:
 
     def trouble(self) -> str | None:
         """Why it does not serve now, in a sentence; None where it does. Told within about a second."""
-        with MongoClient(self._url, serverSelectionTimeoutMS=900, connectTimeoutMS=900, socketTimeoutMS=900) as client:
+        client: MongoClient[Document] = MongoClient(
+            self._url, serverSelectionTimeoutMS=900, connectTimeoutMS=900, socketTimeoutMS=900
+        )
+        with client:
             try:
                 client.admin.command("ping")
             except PyMongoError as error:
-                hosts = (
-                    ", ".join(f"{host}:{port}" for host, port in client._seeds) if hasattr(client, "_seeds") else "it"
-                )
-                return f"MongoDB at {hosts} does not serve ({str(error).splitlines()[0][:200]})."
+                return f"MongoDB does not serve ({str(error).splitlines()[0][:200]})."
         return None
 
 

@@ -14,6 +14,9 @@ class Command(BaseCommand):
 
     def handle(self, **options) -> None:
         try:
-            self.stdout.write(json.dumps({"indexes": event_log().prepare()}))
+            weakness = event_log().weakness() if (made := event_log().prepare()) else None
+            self.stdout.write(json.dumps({"indexes": made}))
+            if weakness:
+                self.stderr.write(weakness)
         except (LogUnfit, PyMongoError) as error:
             raise CommandError(f"The event log could not be prepared: {error}") from error
