@@ -111,7 +111,11 @@ class LogUnfit(Exception):
 
 
 class LogWriter(ABC):
-    """One open append. All its writes become visible and durable together, or not at all."""
+    """One open append. All its writes become visible and durable together, or not at all.
+
+    A backend without transactions may leave numbers that nothing uses, and commits several chunks of one write, which then
+    claims no ids, one after the other. Of a write that claims ids and appends nothing it may append an empty chunk.
+    """
 
     @abstractmethod
     def is_current(self, sequence: int) -> bool:
