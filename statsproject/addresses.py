@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from statsproject.event_log import is_mongo
+
 ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
 ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
 POSTGRES = ("postgres", "postgresql")
@@ -45,6 +47,11 @@ def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
         "TEST": {"NAME": f"test_{database}"},
         "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **options},
     }
+
+
+def database_of_log(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
+    """Django's settings of the log's tables: with a log on MongoDB its inbox and accounts stay in the embedded file."""
+    return embedded if is_mongo(os.environ.get(name, "")) else database_at(name, embedded)
 
 
 def refuse_shared(databases: dict[str, dict[str, Any]], names: dict[str, str]) -> None:

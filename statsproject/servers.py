@@ -11,7 +11,9 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from batch.view_store import view_store
+from events.log import event_log
 from statsproject.addresses import ELASTIC_VIEW_STORE
+from statsproject.event_log import MONGO_EVENT_LOG
 
 ANSWER_WITHIN_S = 1.0
 STARTS_WITHIN_S = 20.0
@@ -45,6 +47,8 @@ def used() -> list[Server]:
     ]
     if settings.VIEW_STORE["BACKEND"] == ELASTIC_VIEW_STORE:
         found.append(Server("view_store", "VIEW_STORE_URL", view_store().trouble))
+    if settings.EVENT_LOG["BACKEND"] == MONGO_EVENT_LOG:
+        found.append(Server("event_log", "EVENT_LOG_URL", event_log().trouble))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
+from statsproject.addresses import database_at, database_of_log, database_of_views, refuse_shared, view_store_at
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -116,7 +116,7 @@ def _sqlite(name: str, synchronous: str) -> dict:
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
     "default": database_at("DATABASE_URL", _sqlite("affluence.sqlite3", "FULL")),
-    "log": database_at("EVENT_LOG_URL", _sqlite("log.sqlite3", "FULL")),
+    "log": database_of_log("EVENT_LOG_URL", _sqlite("log.sqlite3", "FULL")),
     "views": database_of_views("VIEW_STORE_URL", _sqlite("views.sqlite3", "NORMAL")),
 }
 refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": "EVENT_LOG_URL", "views": "VIEW_STORE_URL"})

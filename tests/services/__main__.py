@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tests.services import servers
 from tests.services.elastic import Elasticsearch
+from tests.services.ferretdb import FerretDB
 from tests.services.postgres import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis_server import Redis
@@ -25,6 +26,7 @@ SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
     ("rabbitmq", servers.RABBITMQ, RabbitMQ),
+    ("ferretdb", servers.EVENT_LOG, FerretDB),
 )
 WITHOUT_MIGRATIONS = "--no-migrations"
 """Each process makes three databases; the line migrates them as `make run` does."""
@@ -64,6 +66,20 @@ SUITES = (
         ("postgresql", "elasticsearch"),
         ("postgresql", "elasticsearch"),
         ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
+    ),
+    Suite(
+        "The log on FerretDB",
+        ("ferretdb",),
+        (),
+        (
+            "tests/contract/test_mongo_event_log.py",
+            "tests/unit/test_mongo_server.py",
+            "tests/unit/test_copy_log.py",
+            "tests/simulation/test_mongo_writers.py",
+            "tests/laws/test_mongo_visits.py",
+            "tests/end_to_end/test_mongo_line.py",
+        ),
+        0,
     ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL"
-RABBITMQ = "TEST_AMQP_URL"
+RABBITMQ, EVENT_LOG = "TEST_AMQP_URL", "TEST_EVENT_LOG_URL"
 PROFILE = "TEST_PROFILE"
 """Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0008_removals"),
+        ("events", "0009_removals"),
     ]
 
     operations = [
