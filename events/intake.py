@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from aggregations.rollups import HOUR_MS
-from events.log import Account, EventLog, LogWriter, Rejection, WriterFenced, event_log
+from events.log import Account, ChunkTooLarge, EventLog, LogWriter, Rejection, WriterFenced, event_log
 from events.normaliser import Caller, Draft, hub_said, normalise, rejection_of
 from events.sent import Body, Reject
 from events.signals import appended
@@ -68,7 +68,7 @@ class Intake:
         self._announced = self._sequence = 0
 
     def append(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Commit the batches together, then send `appended`. Raises LogBusy, with nothing written."""
+        """Commit the batches together, then send `appended`. Raises LogBusy, with nothing written, and LogUnsure."""
         outcomes = self.commit(batches)
         self.announce()
         return outcomes
@@ -76,13 +76,21 @@ class Intake:
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Write the batches' new events as one chunk, and their rejections, in one atomic and durable write.
 
-        Duplicates (of the log, or of an earlier draft) change nothing. Raises LogBusy, with nothing written.
+        Duplicates (of the log, or of an earlier draft) change nothing. What is too large for a chunk of this log, which no
+        request is, becomes several, one after the other. Raises LogBusy, with nothing (of the next) written, and LogUnsure.
         """
-        if any(batch.drafts or batch.rejections for batch in batches):
-            sequence = self._written(batches)
-            if sequence:
-                self._stamper.committed(sequence)
-                self._sequence = sequence
+        try:
+            if any(batch.drafts or batch.rejections for batch in batches):
+                sequence = self._written(batches)
+                if sequence:
+                    self._stamper.committed(sequence)
+                    self._sequence = sequence
+        except ChunkTooLarge:
+            halves = _halves(batches)
+            if not halves:
+                raise
+            for half in halves:
+                self.commit(half)
         return [_outcome(batch) for batch in batches]
 
     def _written(self, batches: Sequence[Batch]) -> int:
@@ -138,6 +146,18 @@ def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:
     for pair in writer.claim_ids(list(first)):
         first[pair].is_duplicate = True
     return [draft for draft in drafts if not draft.is_duplicate]
+
+
+def _halves(batches: Sequence[Batch]) -> list[Sequence[Batch]]:
+    """Batches in two parts, a single one in its first events and the others; nothing where it is of one event."""
+    some = [batch for batch in batches if batch.drafts or batch.rejections]
+    if len(some) > 1:
+        return [some[: len(some) // 2], some[len(some) // 2 :]]
+    (whole,) = some
+    drafts, rejections = (len(whole.drafts) + 1) // 2, len(whole.rejections) // 2
+    first = Batch(whole.drafts[:drafts], whole.rejections[:rejections])
+    second = Batch(whole.drafts[drafts:], whole.rejections[rejections:])
+    return [[first], [second]] if first.by_hub() and second.by_hub() else []
 
 
 def _outcome(batch: Batch) -> Outcome:

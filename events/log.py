@@ -106,8 +106,16 @@ class LogUnsure(LogBusy):
     """Whether the log was written is unknown. The caller may try again with the same ids, which count once."""
 
 
-class LogUnfit(Exception):
-    """The server of the log does not promise what a log needs, or lacks an index."""
+class LogUnfit(LogBusy):
+    """The server of the log does not promise what a log needs, or lacks an index; nothing was written."""
+
+
+class ChunkTooLarge(Exception):
+    """A write holds more than one chunk of this log can; nothing was written. Parts of it can be written one by one."""
+
+
+class LogAway(Exception):
+    """The log cannot be read now; the caller may try again."""
 
 
 class LogWriter(ABC):
@@ -172,7 +180,10 @@ class LogWriter(ABC):
 
     @abstractmethod
     def append(self, events: Sequence[Event], received_at: int) -> int:
-        """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took."""
+        """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took.
+
+        So may leaving the context, which also raises ChunkTooLarge.
+        """
 
     @abstractmethod
     def reject(self, rejections: Sequence[Rejection]) -> None:
@@ -188,11 +199,22 @@ class LogWriter(ABC):
 
 
 class EventLog(ABC):
-    """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1."""
+    """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1.
+
+    Reading raises LogAway, or DatabaseError where the log is in tables, while its server does not serve.
+    """
+
+    @abstractmethod
+    def birth(self) -> str:
+        """The mark of this very log, made when it is first asked for: an emptied log, and a restored one, get another.
+
+        Positions alone do not tell logs apart: after a restore the same numbers stand for other chunks. So what was
+        computed from a log (buffers) bears its mark.
+        """
 
     @abstractmethod
     def writer(self, partition: str = "main") -> AbstractContextManager[LogWriter]:
-        """One append; leaving the context commits to disk, an exception undoes all. Raises LogBusy."""
+        """One append; leaving the context commits to disk, an exception undoes all. Raises LogBusy, LogUnsure."""
 
     @abstractmethod
     def head(self) -> Position:

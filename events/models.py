@@ -185,7 +185,7 @@ class Chunk(models.Model):
 
 
 class LogBirth(models.Model):
-    """The one row of the log's mark, see events.birth. A backup is restored without it."""
+    """The one row of the log's mark, see EventLog.birth. A backup is restored without it."""
 
     mark = models.CharField(max_length=16)
 

@@ -50,7 +50,7 @@ another form, whose number comes after the declaration."""
 class Pipeline:
     """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark.
 
-    `birth` is that of the log that they were folded from (see events.birth). `is_damaged` where they were condemned.
+    `birth` is that of the log that they were folded from (see EventLog.birth). `is_damaged` where they were condemned.
     """
 
     published: int

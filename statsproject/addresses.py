@@ -49,9 +49,22 @@ def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def database_of_log(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
-    """Django's settings of the log's tables: with a log on MongoDB its inbox and accounts stay in the embedded file."""
-    return embedded if is_mongo(os.environ.get(name, "")) else database_at(name, embedded)
+def database_of_log(name: str, inbox: str, tables: str, embedded: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The variable that names the database of the log's tables, and Django's settings of it.
+
+    With a log on MongoDB these are rejected events and accounts, in the database that the variable `inbox` holds. All machines
+    share them, so one is needed where `tables` names a server for Django's own. Raises ImproperlyConfigured.
+    """
+    if not is_mongo(os.environ.get(name, "")):
+        if os.environ.get(inbox):
+            raise ImproperlyConfigured(f"{inbox} is for a log on MongoDB, which {name} does not name; leave it out.")
+        return name, database_at(name, embedded)
+    if os.environ.get(tables) and not os.environ.get(inbox):
+        raise ImproperlyConfigured(
+            f"{name} names a MongoDB, which does not hold rejected events and accounts, and {tables} a server: name one for"
+            f" those too, {inbox}={POSTGRES_EXAMPLE}"
+        )
+    return inbox, database_at(inbox, embedded)
 
 
 def refuse_shared(databases: dict[str, dict[str, Any]], names: dict[str, str]) -> None:

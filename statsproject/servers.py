@@ -19,7 +19,7 @@ ANSWER_WITHIN_S = 1.0
 STARTS_WITHIN_S = 20.0
 DATABASES = {
     "default": ("database", "DATABASE_URL"),
-    "log": ("event_log", "EVENT_LOG_URL"),
+    "log": ("event_log" if settings.LOG_TABLES == "EVENT_LOG_URL" else "inbox", settings.LOG_TABLES),
     "views": ("view_store", "VIEW_STORE_URL"),
 }
 """The part that each database is, and the variable that names its server."""

@@ -113,13 +113,14 @@ def _sqlite(name: str, synchronous: str) -> dict:
     }
 
 
+LOG_TABLES, _log_tables = database_of_log("EVENT_LOG_URL", "INBOX_URL", "DATABASE_URL", _sqlite("log.sqlite3", "FULL"))
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
     "default": database_at("DATABASE_URL", _sqlite("affluence.sqlite3", "FULL")),
-    "log": database_of_log("EVENT_LOG_URL", _sqlite("log.sqlite3", "FULL")),
+    "log": _log_tables,
     "views": database_of_views("VIEW_STORE_URL", _sqlite("views.sqlite3", "NORMAL")),
 }
-refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": "EVENT_LOG_URL", "views": "VIEW_STORE_URL"})
+refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": LOG_TABLES, "views": "VIEW_STORE_URL"})
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

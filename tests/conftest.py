@@ -22,7 +22,7 @@ if "statsproject.settings" in sys.modules:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
 for name in (
-    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "EVENT_LOG_PARTITION", "VIEW_STORE_URL", "CELERY_BROKER_URL",
+    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "EVENT_LOG_PARTITION", "INBOX_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL",
     "AMQP_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
     "HOST", "PORT", "DEMO", "TRUSTED_PROXIES", "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
 ):  # fmt: skip
@@ -64,6 +64,21 @@ def rows_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
 
         lose_rows()
         view_store.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def log_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves in a log on MongoDB goes with it, as Django sees to for databases."""
+    is_kept = os.environ.get("EVENT_LOG_URL", "").startswith("mongodb") and request.node.get_closest_marker("django_db")
+    if is_kept:
+        from events.log import event_log
+
+        event_log().prepare()
+    yield
+    if is_kept:
+        from tests import log
+
+        log.empty_collections()
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,17 @@ SUITES = (
         ),
         0,
     ),
+    Suite(
+        "The house with its log on FerretDB",
+        ("ferretdb",),
+        ("ferretdb",),
+        (
+            "tests/unit/test_removals.py",
+            "tests/unit/test_speed_recovery.py",
+            *("-m", "not services", WITHOUT_MIGRATIONS),
+        ),
+        0,
+    ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),

@@ -20,10 +20,12 @@ def name_in_settings(data_dir: Path) -> None:
             for variable in ("DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL"):
                 url = urlsplit(os.environ[POSTGRESQL])
                 os.environ[variable] = url._replace(path=f"/{name}_{variable.partition('_')[0].lower()}").geturl()
+        elif part == "ferretdb":
+            os.environ["EVENT_LOG_URL"] = f"{os.environ[EVENT_LOG]}/{name}"
         elif part == "redis":
             os.environ["REDIS_URL"] = os.environ[REDIS]
         else:
-            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql and redis.")
+            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql, ferretdb and redis.")
 
 
 def own_name(data_dir: Path) -> str:

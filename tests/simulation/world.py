@@ -19,7 +19,7 @@ from batch import ledger
 from batch.models import ArchiveFile, Audit, KeptRow, Mismatch, RebuiltWindow, Restatement, Run
 from batch.view_store import RowsGone
 from events.log import event_log
-from events.models import Chunk, Cut, Hub, LogBirth, Media, Removal
+from events.models import Cut, Hub, Media, Removal
 from speed import buffers, consumer
 from tests import caches, log
 from tests.rows import lose_rows
@@ -43,9 +43,8 @@ class Inconsistent(AssertionError):
 
 def empty(url: str) -> None:
     """A new world: no log, no ledger, no rows, no files, no buffers."""
+    log.lose()
     for model in (
-        Chunk,
-        LogBirth,
         Cut,
         Media,
         Removal,

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, WriteConcernError
 
 from aggregations.event import Event
-from events.log import Account, LogBusy, LogUnfit, LogUnsure, Rejection
+from events.intake import Batch, Intake, Outcome
+from events.log import Account, ChunkTooLarge, LogAway, LogBusy, LogUnfit, LogUnsure, Rejection
 from events.logs.mongo import MongoEventLog
 from events.models import RejectedEvent
 from statsproject import checks
 from tests import mongo
+from tests.unit.test_copy_log import draft
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOW = "from statsproject import settings; print(settings.EVENT_LOG, settings.EVENT_LOG_PARTITION)"
@@ -188,16 +192,47 @@ class TestServer:
         self.append(log)
         assert self.stored(log) == ["e1"]
 
-    def test_a_collector_of_another_partition_makes_a_cache_stale(self, log):
-        def current(partition: str, sequence: int) -> bool:
-            with log.writer(partition) as writer:
-                return writer.is_current(sequence)
+    def test_an_emptied_log_gets_another_birth(self, log):
+        first = log.birth()
+        again = MongoEventLog(log._server._url).birth()
+        log._server["births"].delete_many({})
+        assert (first == again, first == MongoEventLog(log._server._url).birth()) == (True, False)
 
-        with log.writer("a") as writer:
+    def test_a_visitor_is_forgotten_also_by_a_process_that_has_long_not_written(self, log):
+        with log.writer() as writer:
             writer.save_numbering([("acme", b"k" * 16, 1)], [])
             writer.append([EVENT], 1)
-        first = current("a", 1)
-        with log.writer("b") as writer:
-            writer.save_numbering([("acme", b"l" * 16, 2)], [])
-            writer.append([EVENT], 1)
-        assert (first, current("a", 1), current("b", 1)) == (True, False, True)
+        self.append(MongoEventLog(log._server._url))
+        with log.writer() as writer:
+            writer.forget("acme", [1])
+            writer.append([], 1)
+        with log.writer() as writer:
+            assert (log.head(), writer.visitors([("acme", b"k" * 16)])) == ({"main": 3}, {})
+
+    def test_what_is_too_large_for_a_chunk_becomes_several(self, log, monkeypatch):
+        monkeypatch.setattr("events.logs.mongo.writer.LARGEST", 2_500)
+        drafts = [draft(number) for number in range(3)]
+        rejections = [Rejection("acme", "too_old", "why", b"x" * 200, number) for number in range(3)]
+        outcomes = Intake(log).append([Batch(drafts, rejections, received=Counter(acme=6)), Batch([draft(0)])])
+        assert outcomes == [Outcome(3, 0), Outcome(0, 1)]
+        assert sorted(self.stored(log)) == ["e0", "e1", "e2"]
+        now = int(time.time()) // 3_600
+        (account,) = log.accounts(now - 1, now + 1).values()
+        assert (account, RejectedEvent.objects.count()) == (Account(7, 3, 1, 3, stored=3), 3)
+
+    def test_an_event_that_fits_into_no_chunk_is_an_error(self, log, monkeypatch):
+        monkeypatch.setattr("events.logs.mongo.writer.LARGEST", 10)
+        with pytest.raises(ChunkTooLarge, match="do not fit into one chunk, which holds 10"):
+            Intake(log).append([Batch([draft(0)])])
+
+    def test_a_log_that_is_away_is_told_to_readers_and_writers(self, log, monkeypatch):
+        def away(*args, **rest):
+            raise AutoReconnect("connection closed")
+
+        for name in ("find_one", "insert_one", "aggregate", "find"):
+            monkeypatch.setattr(Collection, name, away)
+        with pytest.raises(LogBusy, match="nothing was written"):
+            self.append(log)
+        for read in (log.head, log.birth, lambda: list(log.read({}, {"main": 1})), lambda: log.received_at("main", 1)):
+            with pytest.raises(LogAway, match="MongoDB does not serve"):
+                read()

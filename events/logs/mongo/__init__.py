@@ -17,7 +17,7 @@ it, as a claim that is harmless if the chunk never comes, or after it, as a proj
   numbering in all partitions, and `revision` tells whether a cache of it still holds. Safety does not depend on it: if a
   holder sleeps over its lease, a visit may be parted that the order of arrival would have joined, and nothing else.
 - *Answers that are lost.* The sequence is asked for; where it is empty, it is filled with an empty chunk. So the writer
-  knows before it says that nothing was written.
+  knows before it says that nothing was written; and where the server does not tell, it says that nobody knows (LogUnsure).
 - *Inbox and accounts* are SQL tables. Those of an append lie in its chunk, and one SQL transaction takes them over and
   moves a mark, so each chunk counts there once.
 """

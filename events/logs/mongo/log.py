@@ -1,15 +1,16 @@
 """The log and its reading."""
 
 import re
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from bson import Binary
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from aggregations.event import Event
-from events.log import Account, Chunk, EventLog, LogBusy, LogCorrupt, LogUnfit, LogWriter, Position
+from events.log import Account, Chunk, EventLog, LogAway, LogBusy, LogCorrupt, LogUnfit, LogWriter, Position
 from events.logs.mongo.chunks import Chunks, between, chunk_id
 from events.logs.mongo.projection import Projection
 from events.logs.mongo.server import Document, Server
@@ -27,6 +28,19 @@ class MongoEventLog(EventLog):
         self._chunks = Chunks(self._server)
         self._projection = Projection(self._server, self._chunks)
         self._caught_up: set[str] = set()
+        self._birth = ""
+
+    def birth(self) -> str:
+        """It is asked for once: a process that runs while its log is replaced is to be started again."""
+        with _reading():
+            while not self._birth:
+                found = self._server["births"].find_one({"_id": "log"})
+                if found is None:
+                    with suppress(DuplicateKeyError):
+                        self._server["births"].insert_one({"_id": "log", "mark": secrets.token_hex(8)})
+                else:
+                    self._birth = found["mark"]
+        return self._birth
 
     @contextmanager
     def writer(self, partition: str = "main") -> Iterator[LogWriter]:
@@ -50,12 +64,14 @@ class MongoEventLog(EventLog):
         writer.follow()
 
     def head(self) -> Position:
-        return self._chunks.head()
+        with _reading():
+            return self._chunks.head()
 
     def read(self, after: Position, until: Position | None = None) -> Iterator[Chunk]:
-        for partition, last in sorted((self.head() if until is None else until).items()):
-            for found in self._chunks.documents(partition, after.get(partition, 0), last):
-                yield Chunk(partition, found["sequence"], found["received_at"], _events(found))
+        with _reading():
+            for partition, last in sorted((self._chunks.head() if until is None else until).items()):
+                for found in self._chunks.documents(partition, after.get(partition, 0), last):
+                    yield Chunk(partition, found["sequence"], found["received_at"], _events(found))
 
     def remove(self, until: Position, is_removed: Callable[[Event], bool]) -> int:
         removed = 0
@@ -95,21 +111,24 @@ class MongoEventLog(EventLog):
         return removed
 
     def accounts(self, start: int, end: int) -> dict[int, Account]:
-        return self._projection.accounts(start, end)
+        with _reading():
+            return self._projection.accounts(start, end)
 
     def received_at(self, partition: str, sequence: int) -> int | None:
-        found = self._server["chunks"].find_one({"_id": chunk_id(partition, sequence)}, {"received_at": 1})
+        with _reading():
+            found = self._server["chunks"].find_one({"_id": chunk_id(partition, sequence)}, {"received_at": 1})
         return found["received_at"] if found else None
 
     def count_between(self, after: Position, until: Position) -> int:
         total = {"_id": None, "count": {"$sum": "$event_count"}}
-        return sum(
-            found["count"]
-            for partition, last in until.items()
-            for found in self._server["chunks"].aggregate(
-                [{"$match": between(partition, after.get(partition, 0), last)}, {"$group": total}]
+        with _reading():
+            return sum(
+                found["count"]
+                for partition, last in until.items()
+                for found in self._server["chunks"].aggregate(
+                    [{"$match": between(partition, after.get(partition, 0), last)}, {"$group": total}]
+                )
             )
-        )
 
     def prepare(self) -> list[str]:
         return self._server.ensure_indexes()
@@ -127,6 +146,14 @@ class MongoEventLog(EventLog):
 
     def trouble(self) -> str | None:
         return self._server.trouble()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise LogAway(f"The event log's MongoDB does not serve ({error}); it is needed to go on.") from error
 
 
 def _events(found: Document) -> list[Event]:

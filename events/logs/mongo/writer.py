@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from aggregations.event import Event
-from events.log import Account, LogBusy, LogUnsure, LogWriter, Rejection, VisitSpan, WriterFenced
+from events.log import Account, ChunkTooLarge, LogBusy, LogUnsure, LogWriter, Rejection, VisitSpan, WriterFenced
 from events.logs.mongo.chunks import Chunks, document
 from events.logs.mongo.ids import Ids
 from events.logs.mongo.numbering import NewVisitor, Numbering, SavedVisit
@@ -18,7 +18,11 @@ from events.logs.mongo.turn import Turn
 
 logger = logging.getLogger(__name__)
 
-SETTLE_S, SETTLE_PAUSE_S = 30.0, 0.2
+SETTLE_S, SETTLE_PAUSE_S = 30.0, 0.05
+LARGEST = 12 * 1024 * 1024
+"""Bytes of a chunk's events and rejections; MongoDB takes documents of 16 MiB."""
+REJECTION = 1_000
+"""Bytes of a rejection beside its payload, at most about."""
 
 
 class MongoLogWriter(LogWriter):
@@ -88,6 +92,9 @@ class MongoLogWriter(LogWriter):
         self._saved_visits += visits
 
     def forget(self, hub: str, visitors: Sequence[int]) -> None:
+        self._take_turn()
+        if not self._documents:  # others may have appended since this process last did
+            self._sequence, self._revision = self._chunks.look(self._partition)
         self._forgotten += [(hub, visitor) for visitor in visitors]
 
     def append(self, events: Sequence[Event], received_at: int) -> int:
@@ -105,9 +112,12 @@ class MongoLogWriter(LogWriter):
         self._accounts.append((hub, hour, account))
 
     def commit(self) -> None:
-        """Write it all. Raises WriterFenced, LogBusy, LogUnsure, PyMongoError before the last chunk is written, never after."""
+        """Write it all. Raises ChunkTooLarge; WriterFenced, LogBusy, LogUnsure, PyMongoError before the last chunk is
+        written, never after.
+        """
         if self._ids.are_claimed and not self._documents:
             self.append([], int(time.time() * 1000))
+        self._refuse_large()
         self._number()
         if not self._documents:
             self._projection.write(self._rejections, self._accounts)
@@ -118,6 +128,13 @@ class MongoLogWriter(LogWriter):
                 one["revision"] = self._turn.revision + self._has_numbered
             self._insert(one)
             self._chunks.know(one)
+
+    def _refuse_large(self) -> None:
+        size = max((one["size"] for one in self._documents), default=0)
+        if self._documents:
+            size += sum(len(one.payload) + REJECTION for one in self._rejections)
+        if size > LARGEST:
+            raise ChunkTooLarge(f"{size} bytes of events do not fit into one chunk, which holds {LARGEST}.")
 
     def _number(self) -> None:
         if not (self._new_visitors or self._saved_visits or self._forgotten):
@@ -134,41 +151,34 @@ class MongoLogWriter(LogWriter):
         self._may_be_written = True
         try:
             self._server["chunks"].insert_one(one)
-        except DuplicateKeyError as error:
-            if self._chunks.token_at(self._partition, one["sequence"]) != self._token:
-                self._may_be_written = False
-                raise WriterFenced(
-                    f"Another writer took chunk {one['sequence']} of partition {self._partition!r}; nothing was written,"
-                    " try again."
-                ) from error
         except PyMongoError as error:
             self._settle(one["sequence"], error)
 
     def _settle(self, sequence: int, cause: PyMongoError) -> None:
-        """Find out whether the chunk is written, whose answer got lost; where it is not, see to it that it never will be.
+        """Find out who has a sequence whose insert failed, or got no answer; where nobody has, see to it that it stays so.
 
-        Raises LogBusy or WriterFenced where it is not; LogUnsure where the server does not tell in time.
+        Raises LogBusy or WriterFenced where it is not this writer; LogUnsure where the server does not tell in time.
         """
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
             try:
                 found = self._chunks.token_at(self._partition, sequence)
-                if found == self._token:
-                    return
                 if found is None:
                     self._chunks.make_unusable(self._partition, sequence, os.urandom(8).hex())
-                self._may_be_written = False
-            except DuplicateKeyError:
-                continue
-            except PyMongoError as error:
-                logger.info("Whether chunk %d is written is unknown yet: %s", sequence, error)
+            except PyMongoError as error:  # also where a chunk is there that a majority does not have yet
+                logger.info("Who has chunk %d is unknown yet: %s", sequence, error)
                 time.sleep(SETTLE_PAUSE_S)
                 continue
+            if found == self._token:
+                return
+            self._may_be_written = False
             if found is None:
                 raise LogBusy(
                     f"The event log cannot be written now ({cause}); nothing was written, try again."
                 ) from cause
-            raise WriterFenced("Another writer was faster; nothing was written, try again.") from cause
+            raise WriterFenced(
+                f"Another writer took chunk {sequence} of partition {self._partition!r}; nothing was written, try again."
+            ) from cause
         raise LogUnsure(
             f"The event log went away while it was written ({cause}); whether it was is unknown. Send the events again later:"
             " one with the same id counts once."
