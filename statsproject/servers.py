@@ -1,4 +1,4 @@
-"""The servers that this installation uses beside Redis, and whether each serves."""
+"""The servers that this installation uses in the place of embedded parts, and whether each serves."""
 
 import queue
 import threading
@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 
 from batch.view_store import view_store
 from events.log import event_log
+from speed import server as redis_server
 from statsproject.addresses import ELASTIC_VIEW_STORE
 from statsproject.event_log import MONGO_EVENT_LOG
 
@@ -49,6 +50,8 @@ def used() -> list[Server]:
         found.append(Server("view_store", "VIEW_STORE_URL", view_store().trouble))
     if settings.EVENT_LOG["BACKEND"] == MONGO_EVENT_LOG:
         found.append(Server("event_log", "EVENT_LOG_URL", event_log().trouble))
+    if not settings.REDIS_URL.startswith("unix://"):
+        found.append(Server("redis", "REDIS_URL", redis_server.trouble))
     return found
 
 

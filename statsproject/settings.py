@@ -8,7 +8,15 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from statsproject.addresses import database_at, database_of_log, database_of_views, refuse_shared, view_store_at
+from statsproject.addresses import (
+    broker_at,
+    database_at,
+    database_of_log,
+    database_of_views,
+    redis_at,
+    refuse_shared,
+    view_store_at,
+)
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -131,19 +139,11 @@ BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPT
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
-REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"
+REDIS_URL = redis_at("REDIS_URL", f"unix://{REDIS_SOCKET}")
 REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
-    f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
-)
 AMQP_URL = os.environ.get("AMQP_URL", "")
 AMQP_QUEUE = os.environ.get("AMQP_QUEUE") or "affluence.events"
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"confirm_publish": True}
-    if CELERY_BROKER_URL.startswith("amqp")
-    # A tick that a dead worker had fetched comes back after five minutes, and costs nothing: others have come meanwhile.
-    else {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout": 10, "health_check_interval": 10}
-)
+vars().update(broker_at("CELERY_BROKER_URL", REDIS_URL))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = None

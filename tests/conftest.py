@@ -123,8 +123,8 @@ def redis_server() -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """The URL of an empty Redis."""
-    import redis
+    from speed.server import address
 
-    with redis.Redis.from_url(redis_server) as client:
+    with address(redis_server).client(5) as client:
         client.flushall()
     return redis_server

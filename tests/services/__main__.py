@@ -18,11 +18,14 @@ from tests.services.elastic import Elasticsearch
 from tests.services.ferretdb import FerretDB
 from tests.services.postgres import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis_server import Redis
+from tests.services.redis_server import BehindSentinels, InClusterMode, Redis, WithTls
 from tests.services.server import Missing, Server
 
 SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("redis", servers.REDIS, Redis),
+    ("redis-cluster", servers.REDIS_CLUSTER, InClusterMode),
+    ("redis-tls", servers.REDIS_TLS, WithTls),
+    ("redis-behind-sentinels", servers.SENTINELS, BehindSentinels),
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
     ("rabbitmq", servers.RABBITMQ, RabbitMQ),
@@ -45,8 +48,12 @@ class Suite:
     processes: int = 2
 
 
+OF_BUFFERS = ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py", "tests/unit/test_speed_nudge.py")
 SUITES = (
-    Suite("Redis", ("redis",), ("redis",), ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py"), 0),
+    Suite("Redis", ("redis",), ("redis",), OF_BUFFERS, 0),
+    Suite("Redis in cluster mode", ("redis-cluster",), ("redis-cluster",), OF_BUFFERS, 0),
+    Suite("Redis with TLS", ("redis-tls",), ("redis-tls",), OF_BUFFERS, 0),
+    Suite("Redis behind Sentinels", ("redis-behind-sentinels",), ("redis-behind-sentinels",), OF_BUFFERS, 0),
     Suite(
         "PostgreSQL",
         ("postgresql",),
@@ -94,6 +101,13 @@ SUITES = (
     ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
+    Suite(
+        "A Redis that fails",
+        ("redis",),
+        (),
+        ("tests/unit/test_speed_server.py", "tests/end_to_end/test_redis_line.py"),
+        0,
+    ),
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 

@@ -241,6 +241,7 @@ def test_a_ledger_that_never_agrees_is_told_and_not_waited_for(monkeypatch) -> N
 
 
 def test_buffers_of_another_declaration_are_dropped_when_new_ones_begin() -> None:
-    buffers.client().rpush("affluence:before:buffer:1:acme:hub", b"old")
+    for before in ("affluence:before", "{affluence}:before"):
+        buffers.client().rpush(f"{before}:buffer:1:acme:hub", b"old")
     recovery.ensure(event_log())
-    assert [key.decode() for key in buffers.client().keys("affluence:*")] == [f"{buffers.PREFIX}pipeline"]
+    assert [key.decode() for key in buffers.client().keys("*affluence*")] == [f"{buffers.PREFIX}pipeline"]
