@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 ALONE, SENTINELS = "redis://USER:PASSWORD@HOST:6379/0", "redis+sentinel://HOST:26379,HOST2:26379/NAME/0"
@@ -24,6 +26,9 @@ TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What the query of a URL with TLS may hold, as redis-py names it: paths of files."""
 OF_SENTINELS = ("sentinel_username", "sentinel_password")
 """What the query of a URL of Sentinels may hold: how to log in to them, where they want that."""
+
+ONCE = Retry(NoBackoff(), 0)
+"""For who gives up after one short try. redis-py itself tries for seconds."""
 
 Place = tuple[str, int]
 
@@ -60,7 +65,8 @@ class Address:
             return redis.Redis(host=host, port=port, **given, **self._tls())
         # They are asked one after the other, together no longer than the server itself may take.
         brief = timeout / len(self.hosts)
-        asked = {"socket_timeout": brief, "socket_connect_timeout": brief} | self.login_of_sentinels | self._tls()
+        asked = {"socket_timeout": brief, "socket_connect_timeout": brief, "retry": ONCE}
+        asked |= self.login_of_sentinels | self._tls()
         return Sentinel(self.hosts, sentinel_kwargs=asked).master_for(self.master, **given, **self._tls())
 
     def _tls(self) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def _bracketed(host: str) -> str:
 def trouble() -> str | None:
     """Why this installation's Redis does not serve, in a sentence; None where it does. Told within about a second."""
     try:
-        with connect(0.9) as client:
+        with connect(0.9, retry=ONCE) as client:
             client.ping()
     except redis.RedisError as error:
         return f"Redis at {address(settings.REDIS_URL).place} does not serve ({error})."

@@ -82,7 +82,7 @@ def test_a_redis_that_another_authority_signed_is_told_at_start(tmp_path: Path) 
         with WithTls() as server:
             url = f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={tmp_path}/ca.crt"
             line = Line(tmp_path / "data", {"REDIS_URL": url})
-            assert line.process.wait(60) != 0
+            assert line.process.wait(READY_S + 60) != 0
     except Missing as missing:
         pytest.skip(f"No {WithTls.name}: {missing}")
     said = (tmp_path / "serve.log").read_text()
