@@ -19,7 +19,6 @@ from django.utils import timezone
 from batch import archive
 from batch.models import Run
 from batch.view_store import view_store
-from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import event_log
 from events.models import ApiKey, Hub
@@ -127,4 +126,4 @@ def publish(head: dict[str, int], at: datetime) -> None:
     run = Run.objects.create(epoch=1, kind=Run.DAILY, claimed_at=at, alive_at=at, published_at=at)
     mark_published(run.epoch, timezone.now())
     view_store().seal(1, view_store().birth())
-    buffers.install(buffers.Pipeline(1, 2, head, None, None, log_birth()), [], instead_of=buffers.pipeline())
+    buffers.install(buffers.Pipeline(1, 2, head, None, None, event_log().birth()), [], instead_of=buffers.pipeline())

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from events.intake import Batch, Intake, Outcome
-from events.log import LogBusy
+from events.log import LogBusy, LogUnsure
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,8 @@ class Committer:
             )
         if waiting.outcome is not None:
             return waiting.outcome
+        if isinstance(waiting.error, LogUnsure):
+            raise Unsure(str(waiting.error)) from waiting.error
         if isinstance(waiting.error, LogBusy):
             raise Busy(str(waiting.error)) from waiting.error
         raise RuntimeError("The batch could not be written.") from waiting.error

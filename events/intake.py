@@ -5,12 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
+
 from aggregations.rollups import HOUR_MS
-from events.log import Account, EventLog, LogWriter, Rejection, event_log
+from events.log import Account, ChunkTooLarge, EventLog, LogWriter, Rejection, WriterFenced, event_log
 from events.normaliser import Caller, Draft, hub_said, normalise, rejection_of
 from events.sent import Body, Reject
 from events.signals import appended
 from events.stamper import Stamper
+
+TRIES = 5
+"""How often a batch is stamped and written where other writers are faster."""
 
 
 @dataclass(slots=True)
@@ -54,15 +59,16 @@ class Outcome:
 
 
 class Intake:
-    """Appends batches to a log. Not for several threads at once; each thread or process may have its own."""
+    """Appends batches to this collector's partition. Not for several threads at once; each may have its own."""
 
-    def __init__(self, log: EventLog | None = None) -> None:
+    def __init__(self, log: EventLog | None = None, partition: str | None = None) -> None:
         self._log = log or event_log()
+        self._partition = partition or settings.EVENT_LOG_PARTITION
         self._stamper = Stamper()
         self._announced = self._sequence = 0
 
     def append(self, batches: Sequence[Batch]) -> list[Outcome]:
-        """Commit the batches together, then send `appended`. Raises LogBusy, with nothing written."""
+        """Commit the batches together, then send `appended`. Raises LogBusy, with nothing written, and LogUnsure."""
         outcomes = self.commit(batches)
         self.announce()
         return outcomes
@@ -70,24 +76,42 @@ class Intake:
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Write the batches' new events as one chunk, and their rejections, in one atomic and durable write.
 
-        Duplicates (of the log, or of an earlier draft) change nothing. Raises LogBusy, with nothing written.
+        Duplicates (of the log, or of an earlier draft) change nothing. What is too large for a chunk of this log, which no
+        request is, becomes several, one after the other. Raises LogBusy, with nothing (of the next) written, and LogUnsure.
         """
-        if any(batch.drafts or batch.rejections for batch in batches):
+        try:
+            if any(batch.drafts or batch.rejections for batch in batches):
+                sequence = self._written(batches)
+                if sequence:
+                    self._stamper.committed(sequence)
+                    self._sequence = sequence
+        except ChunkTooLarge:
+            halves = _halves(batches)
+            if not halves:
+                raise
+            for half in halves:
+                self.commit(half)
+        return [_outcome(batch) for batch in batches]
+
+    def _written(self, batches: Sequence[Batch]) -> int:
+        """The sequence of the chunk; tried again where another writer was faster."""
+        for tries_left in reversed(range(TRIES)):
             try:
-                sequence = self._write(batches)
+                return self._write(batches)
+            except WriterFenced:
+                self._stamper.clear()
+                if not tries_left:
+                    raise
             except BaseException:
                 self._stamper.clear()
                 raise
-            if sequence:
-                self._stamper.committed(sequence)
-                self._sequence = sequence
-        return [_outcome(batch) for batch in batches]
+        raise AssertionError("The last try returns or raises.")
 
     def announce(self) -> None:
         """Send `appended` for what was committed since the last time."""
         if self._announced != self._sequence:
             self._announced = self._sequence
-            appended.send_robust(sender=Intake, position={"main": self._sequence})
+            appended.send_robust(sender=Intake, position={self._partition: self._sequence})
 
     def _write(self, batches: Sequence[Batch]) -> int:
         """The sequence of the chunk; 0 where there was nothing to append."""
@@ -95,7 +119,7 @@ class Intake:
         rejections = [rejection for batch in batches for rejection in batch.rejections]
         received = sum((batch.received or batch.by_hub() for batch in batches), Counter())
         sequence, now = 0, int(time.time() * 1000)
-        with self._log.writer() as writer:
+        with self._log.writer(self._partition) as writer:
             new = _new(writer, drafts)
             accepted: Counter[str] = Counter()
             if new:
@@ -122,6 +146,18 @@ def _new(writer: LogWriter, drafts: list[Draft]) -> list[Draft]:
     for pair in writer.claim_ids(list(first)):
         first[pair].is_duplicate = True
     return [draft for draft in drafts if not draft.is_duplicate]
+
+
+def _halves(batches: Sequence[Batch]) -> list[Sequence[Batch]]:
+    """Batches in two parts, a single one in its first events and the others; nothing where it is of one event."""
+    some = [batch for batch in batches if batch.drafts or batch.rejections]
+    if len(some) > 1:
+        return [some[: len(some) // 2], some[len(some) // 2 :]]
+    (whole,) = some
+    drafts, rejections = (len(whole.drafts) + 1) // 2, len(whole.rejections) // 2
+    first = Batch(whole.drafts[:drafts], whole.rejections[:rejections])
+    second = Batch(whole.drafts[drafts:], whole.rejections[rejections:])
+    return [[first], [second]] if first.by_hub() and second.by_hub() else []
 
 
 def _outcome(batch: Batch) -> Outcome:

@@ -102,12 +102,32 @@ class WriterFenced(LogBusy):
     """Another writer took the sequence or a number first; nothing was written, and the caller may try again."""
 
 
+class LogUnsure(LogBusy):
+    """Whether the log was written is unknown. The caller may try again with the same ids, which count once."""
+
+
+class LogUnfit(LogBusy):
+    """The server of the log does not promise what a log needs, or lacks an index; nothing was written."""
+
+
+class ChunkTooLarge(Exception):
+    """A write holds more than one chunk of this log can; nothing was written. Parts of it can be written one by one."""
+
+
+class LogAway(Exception):
+    """The log cannot be read now; the caller may try again."""
+
+
 class LogWriter(ABC):
-    """One open append. All its writes become visible and durable together, or not at all."""
+    """One open append. All its writes become visible and durable together, or not at all.
+
+    A backend without transactions may leave numbers that nothing uses, and commits several chunks of one write, which then
+    claims no ids, one after the other. Of a write that claims ids and appends nothing it may append an empty chunk.
+    """
 
     @abstractmethod
     def is_current(self, sequence: int) -> bool:
-        """True where the partition's last chunk is `sequence`: nobody else has appended since."""
+        """True where the partition's last chunk is `sequence`, and nobody else has numbered since, in no partition."""
 
     @abstractmethod
     def claim_ids(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -160,7 +180,10 @@ class LogWriter(ABC):
 
     @abstractmethod
     def append(self, events: Sequence[Event], received_at: int) -> int:
-        """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took."""
+        """Append one chunk; returns its sequence. Raises WriterFenced on a sequence that another writer took.
+
+        So may leaving the context, which also raises ChunkTooLarge.
+        """
 
     @abstractmethod
     def reject(self, rejections: Sequence[Rejection]) -> None:
@@ -176,11 +199,22 @@ class LogWriter(ABC):
 
 
 class EventLog(ABC):
-    """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1."""
+    """An append-only log of chunks in partitions. Sequences of a partition are contiguous from 1.
+
+    Reading raises LogAway, or DatabaseError where the log is in tables, while its server does not serve.
+    """
+
+    @abstractmethod
+    def birth(self) -> str:
+        """The mark of this very log, made when it is first asked for: an emptied log, and a restored one, get another.
+
+        Positions alone do not tell logs apart: after a restore the same numbers stand for other chunks. So what was
+        computed from a log (buffers) bears its mark.
+        """
 
     @abstractmethod
     def writer(self, partition: str = "main") -> AbstractContextManager[LogWriter]:
-        """One append; leaving the context commits to disk, an exception undoes all. Raises LogBusy."""
+        """One append; leaving the context commits to disk, an exception undoes all. Raises LogBusy, LogUnsure."""
 
     @abstractmethod
     def head(self) -> Position:
@@ -213,6 +247,18 @@ class EventLog(ABC):
     @abstractmethod
     def count_between(self, after: Position, until: Position) -> int:
         """Number of events in chunks after one position, up to another (included)."""
+
+    def prepare(self) -> list[str]:
+        """Make what the log needs beside its migrations, such as indexes; returns their names. Idempotent."""
+        return []
+
+    def weakness(self) -> str | None:
+        """What the log's server could lose although it promises what a log needs; None where nothing. Raises LogUnfit."""
+        return None
+
+    def trouble(self) -> str | None:
+        """Why the log's server does not serve now, in a sentence; None where it does. Told within about a second."""
+        return None
 
 
 @cache

@@ -185,7 +185,7 @@ class Chunk(models.Model):
 
 
 class LogBirth(models.Model):
-    """The one row of the log's mark, see events.birth. A backup is restored without it."""
+    """The one row of the log's mark, see EventLog.birth. A backup is restored without it."""
 
     mark = models.CharField(max_length=16)
 
@@ -307,6 +307,16 @@ class Account(models.Model):
     @property
     def hour_at(self) -> datetime:
         return datetime.fromtimestamp(self.hour * 3_600, UTC)
+
+
+class Projection(models.Model):
+    """How far the chunks of a log that is kept elsewhere are taken over to the tables of rejections and accounts.
+
+    By partition the last sequence; by chunk the version up to which its removed events are accounted for.
+    """
+
+    name = models.CharField(max_length=80, primary_key=True)
+    value = models.BigIntegerField()
 
 
 class Removal(models.Model):

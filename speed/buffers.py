@@ -6,6 +6,9 @@ buffer is a function of its epoch's first cut and its mark, and `recovery` build
 An entry is the bytes of cells (see aggregations.cells). A buffer holds, for each hub and rollup, a list of entries
 whose merge is its state: applying appends one, compaction merges them. How long each list must be is kept beside it: a
 reader that finds another length, or damaged bytes, condemns the buffers, and recovery builds them again.
+
+All keys of an installation lie in one hash slot: a swap cuts the buffers of all hubs at one position of the log, and the
+mark moves with the entries of all of them, so a script must have them all.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from redis.commands.core import Script
 from aggregations.cells import DamagedCells
 from aggregations.rollups import DECLARATION
 from events.log import Position
+from speed import server
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +45,20 @@ SAMPLE = 200
 Entry = tuple[str, str, bytes]
 """Hub, rollup and the bytes of their cells."""
 
-PREFIX = f"affluence:{DECLARATION}:2:"
+TAG = "{affluence}"
+"""What is in braces says in which hash slot a key lies."""
+PREFIX = f"{TAG}:{DECLARATION}:2:"
 """Buffers of another declaration are not seen: after a measure was added, recovery folds the log anew. Nor are those of
 another form, whose number comes after the declaration."""
+OF_ANY_FORM = (f"{TAG}:*", "affluence:*")
+"""What the keys of buffers are like; the second those before 1.0, in many slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """Where the buffers stand: epochs, the cut of the frozen one (both None where nothing is frozen), the mark.
 
-    `birth` is that of the log that they were folded from (see events.birth). `is_damaged` where they were condemned.
+    `birth` is that of the log that they were folded from (see EventLog.birth). `is_damaged` where they were condemned.
     """
 
     published: int
@@ -72,15 +80,13 @@ class Snapshot:
 
 @cache
 def client() -> redis.Redis:
-    """The connection pool to Redis. Its time-outs keep a hanging Redis from hanging the callers."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
-    )
+    """The connection pool to Redis."""
+    return server.connect(settings.REDIS_TIMEOUT)
 
 
 def pipeline() -> Pipeline | None:
     """The state of the buffers; None where Redis holds none (new or wiped). Raises redis.RedisError."""
-    return _pipeline(cast(dict[bytes, bytes], client().hgetall(f"{PREFIX}pipeline")))
+    return _pipeline(cast(dict[bytes, bytes], client().hgetall(_pipeline_key())))
 
 
 def snapshot(hub: str, rollups: Sequence[str]) -> Snapshot | None:
@@ -88,7 +94,7 @@ def snapshot(hub: str, rollups: Sequence[str]) -> Snapshot | None:
 
     Raises redis.RedisError, DamagedCells where a list is not as long as it must be.
     """
-    answer = _run("snapshot", [], [PREFIX, hub, *rollups])
+    answer = _run("snapshot", [_pipeline_key()], [PREFIX, hub, *rollups])
     flat: list[bytes] = answer[0]
     state = _pipeline(dict(zip(flat[::2], flat[1::2], strict=True)))
     if state is None:
@@ -103,11 +109,13 @@ def apply(state: Pipeline, next_mark: Position, entries: Iterable[Entry]) -> lis
 
     Returns the (hub, rollup) pairs that want compaction; None where somebody else moved the mark, and nothing changed.
     """
-    arguments: list[str | bytes] = [PREFIX, state.birth, str(state.active)]
+    keys = [_pipeline_key(), _lengths_key(state.active)]
+    arguments: list[str | bytes] = [state.birth, str(state.active)]
     arguments += [position_text(state.mark), position_text(next_mark), str(COMPACT_AT)]
     for hub, rollup, data in entries:
+        keys.append(_key(state.active, hub, rollup))
         arguments += [f"{hub}:{rollup}", data]
-    answer: list[bytes] | None = _run("apply", [], arguments)
+    answer: list[bytes] | None = _run("apply", keys, arguments)
     return None if answer is None else [_hub_and_rollup(name) for name in answer]
 
 
@@ -128,7 +136,8 @@ def compact(epoch: int, merges: Iterable[tuple[str, str, Sequence[bytes], bytes]
     with client().pipeline(transaction=False) as together:
         for hub, rollup, entries, merged in merges:
             digest = hashlib.sha1(b"".join(entries), usedforsecurity=False).hexdigest()
-            script(args=[PREFIX, str(epoch), f"{hub}:{rollup}", str(len(entries)), digest, merged], client=together)
+            keys = [_key(epoch, hub, rollup), _lengths_key(epoch)]
+            script(keys, [f"{hub}:{rollup}", str(len(entries)), digest, merged], client=together)
         return [bool(done) for done in together.execute()]
 
 
@@ -138,7 +147,7 @@ def swap(birth: str) -> tuple[int, Position] | None:
     Where a frozen buffer still waits, nothing changes and that one is returned: the active buffer keeps growing.
     None where Redis holds no buffers of the log of that birth: recovery comes first.
     """
-    answer: list[bytes] | None = _run("swap", [], [PREFIX, birth])
+    answer: list[bytes] | None = _run("swap", [_pipeline_key()], [PREFIX, birth])
     return None if answer is None else (int(answer[0]), json.loads(answer[1]))
 
 
@@ -148,7 +157,8 @@ def retire(epoch: int, cut: Position) -> bool:
     A frozen buffer of the epoch that ends elsewhere than at `cut`, the recorded one, stays: rows that end at the cut
     cannot take its place. Recovery mends that.
     """
-    return bool(_run("retire", [], [PREFIX, str(epoch), position_text(cut)]))
+    keys = [_pipeline_key(), _lengths_key(epoch)]
+    return bool(_run("retire", keys, [PREFIX, str(epoch), position_text(cut)]))
 
 
 def install(state: Pipeline, entries: Iterable[Entry], instead_of: Pipeline | None) -> bool:
@@ -159,19 +169,19 @@ def install(state: Pipeline, entries: Iterable[Entry], instead_of: Pipeline | No
     arguments: list[str | bytes] = [PREFIX, *_texts(instead_of), *_texts(state)]
     for hub, rollup, data in entries:
         arguments += [f"{hub}:{rollup}", data]
-    return bool(_run("install", [], arguments))
+    return bool(_run("install", [_pipeline_key()], arguments))
 
 
 def condemn() -> None:
     """Mark the buffers as damaged, so that recovery builds them again; until then they serve whom they can."""
-    _run("condemn", [], [PREFIX])
+    _run("condemn", [_pipeline_key()], [])
 
 
 def frozen_names(epoch: int) -> list[tuple[str, str]] | None:
     """The (hub, rollup) pairs that the frozen buffer holds, sorted; None where it is not `epoch` that is frozen."""
     with client().pipeline(transaction=True) as together:
-        together.hget(f"{PREFIX}pipeline", "frozen")
-        together.hkeys(f"{PREFIX}lengths:{epoch}")
+        together.hget(_pipeline_key(), "frozen")
+        together.hkeys(_lengths_key(epoch))
         frozen, names = together.execute()
     if frozen != str(epoch).encode():
         return None
@@ -207,7 +217,7 @@ def _is_rewriting() -> bool:
 
 
 def _size(epoch: int) -> tuple[int, int]:
-    lengths = f"{PREFIX}lengths:{epoch}"
+    lengths = _lengths_key(epoch)
     count = client().hlen(lengths)
     sample = cast(list[bytes], client().hrandfield(lengths, SAMPLE))
     with client().pipeline(transaction=False) as together:
@@ -219,8 +229,16 @@ def _size(epoch: int) -> tuple[int, int]:
 
 def forget_other_declarations() -> int:
     """Drop the buffers of other declarations and forms, which nobody reads any more; returns the number of keys."""
-    found = [key for key in client().scan_iter("affluence:*", count=1_000) if not key.startswith(PREFIX.encode())]
-    return client().unlink(*found) if found else 0
+    found = [
+        key
+        for form in OF_ANY_FORM
+        for key in client().scan_iter(form, count=1_000)
+        if not key.startswith(PREFIX.encode())
+    ]
+    with client().pipeline(transaction=False) as together:
+        for key in found:
+            together.unlink(key)
+        return sum(together.execute())
 
 
 def position_text(position: Position) -> str:
@@ -235,6 +253,14 @@ def _texts(state: Pipeline | None) -> list[str]:
     frozen = "" if state.frozen is None else str(state.frozen)
     cut = "" if state.cut is None else position_text(state.cut)
     return [str(state.published), str(state.active), position_text(state.mark), frozen, cut, state.birth]
+
+
+def _pipeline_key() -> str:
+    return f"{PREFIX}pipeline"
+
+
+def _lengths_key(epoch: int) -> str:
+    return f"{PREFIX}lengths:{epoch}"
 
 
 def _key(epoch: int, hub: str, rollup: str) -> str:

@@ -5,7 +5,6 @@ where a reader met damage, and where Redis holds the buffers of another log, whi
 import logging
 import time
 
-from events.birth import log_birth
 from events.cuts import published_cut, waiting_cut
 from events.log import EventLog, LogGap, Position, at_or_before
 from events.models import Cut
@@ -30,7 +29,7 @@ def ensure(log: EventLog) -> buffers.Pipeline:
     """
     for attempt in range(ATTEMPTS):
         found = buffers.pipeline()
-        state = _of_this_log(found)
+        state = _of_this_log(found, log)
         published, waiting = published_cut(), waiting_cut()
         if state and published and _is_published(state, published):
             buffers.retire(published.epoch, published.position)
@@ -46,15 +45,15 @@ def ensure(log: EventLog) -> buffers.Pipeline:
 
 def settled(log: EventLog) -> buffers.Pipeline | None:
     """The state of the buffers as they are; None where they are empty or do not agree with the ledger."""
-    state, published, waiting = _of_this_log(buffers.pipeline()), published_cut(), waiting_cut()
+    state, published, waiting = _of_this_log(buffers.pipeline(), log), published_cut(), waiting_cut()
     if state and (_is_published(state, published) or agrees(state, published, waiting, log.head())):
         return state
     return None
 
 
-def _of_this_log(found: buffers.Pipeline | None) -> buffers.Pipeline | None:
+def _of_this_log(found: buffers.Pipeline | None, log: EventLog) -> buffers.Pipeline | None:
     """The buffers that were found, unless they were folded from another log: its positions mean other chunks."""
-    return found if found and found.birth == log_birth() else None
+    return found if found and found.birth == log.birth() else None
 
 
 def _is_published(state: buffers.Pipeline, published: Cut | None) -> bool:
@@ -89,7 +88,7 @@ def rebuild(log: EventLog, found: buffers.Pipeline | None) -> bool:
     The active buffer's mark is the last cut; the consumer goes on from there. False, and nothing changed, where the
     buffers are no longer as they were `found`. Raises LogGap where the log ends before a recorded cut.
     """
-    published, waiting, birth = published_cut(), waiting_cut(), log_birth()
+    published, waiting, birth = published_cut(), waiting_cut(), log.birth()
     epoch = published.epoch if published else 0
     start: Position = published.position if published else {}
     if waiting and waiting.epoch != epoch + 1:

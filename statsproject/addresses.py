@@ -2,11 +2,15 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from speed import server as redis_server
+from statsproject.event_log import is_mongo
 
 ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
 ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
@@ -15,6 +19,11 @@ POSTGRES_EXAMPLE = "postgres://USER:PASSWORD@HOST:5432/NAME"
 ELASTIC_EXAMPLE = "https://USER:PASSWORD@HOST:9200/PREFIX?ca_certs=/PATH"
 TAKEN = {"ca_certs": str, "timeout": int}
 """What the query of an Elasticsearch URL may hold."""
+QUEUES = ("amqp://", "amqps://", "pyamqp://")
+# A tick that a dead worker had fetched comes back after five minutes, and costs nothing: others have come meanwhile.
+BRIEF = {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout": 10, "health_check_interval": 10}
+"""What is asked of a broker that is a Redis."""
+Found = TypeVar("Found")
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,63}")
 TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 """What the query of a PostgreSQL URL may hold, as libpq names it."""
@@ -45,6 +54,24 @@ def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
         "TEST": {"NAME": f"test_{database}"},
         "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **options},
     }
+
+
+def database_of_log(name: str, inbox: str, tables: str, embedded: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The variable that names the database of the log's tables, and Django's settings of it.
+
+    With a log on MongoDB these are rejected events and accounts, in the database that the variable `inbox` holds. All machines
+    share them, so one is needed where `tables` names a server for Django's own. Raises ImproperlyConfigured.
+    """
+    if not is_mongo(os.environ.get(name, "")):
+        if os.environ.get(inbox):
+            raise ImproperlyConfigured(f"{inbox} is for a log on MongoDB, which {name} does not name; leave it out.")
+        return name, database_at(name, embedded)
+    if os.environ.get(tables) and not os.environ.get(inbox):
+        raise ImproperlyConfigured(
+            f"{name} names a MongoDB, which does not hold rejected events and accounts, and {tables} a server: name one for"
+            f" those too, {inbox}={POSTGRES_EXAMPLE}"
+        )
+    return inbox, database_at(inbox, embedded)
 
 
 def refuse_shared(databases: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
@@ -86,6 +113,33 @@ def database_of_views(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
     """The database of the view store that the variable `name` holds; `embedded` where that is none of Django's."""
     url = _url(name)
     return database_at(name, embedded) if url and url.scheme in POSTGRES else embedded
+
+
+def redis_at(name: str, embedded: str) -> str:
+    """The URL of the Redis that the variable `name` holds, else the embedded one's. Raises ImproperlyConfigured."""
+    url = os.environ.get(name) or embedded
+    _of_redis(name, redis_server.address, url)
+    return url
+
+
+def broker_at(name: str, redis_url: str) -> dict[str, Any]:
+    """Celery's settings of the broker that the variable `name` holds, else of the installation's Redis.
+
+    Raises ImproperlyConfigured, without repeating the password.
+    """
+    url = os.environ.get(name) or redis_url
+    if url.startswith(QUEUES):
+        return {"CELERY_BROKER_URL": url, "CELERY_BROKER_TRANSPORT_OPTIONS": {"confirm_publish": True}}
+    url, options, tls = _of_redis(name if os.environ.get(name) else "REDIS_URL", redis_server.broker, url)
+    found = {"CELERY_BROKER_URL": url, "CELERY_BROKER_TRANSPORT_OPTIONS": BRIEF | options}
+    return found | {"CELERY_BROKER_USE_SSL": tls} if tls else found
+
+
+def _of_redis(name: str, read: Callable[[str], Found], url: str) -> Found:
+    try:
+        return read(url)
+    except redis_server.Unusable as error:
+        raise ImproperlyConfigured(f"{name} cannot be used: {error}.") from None
 
 
 def shown(url: SplitResult) -> str:

@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from batch.engine import engine
 from batch.view_store import view_store
-from events.log import event_log
+from events.log import LogUnfit, event_log
 from statsproject.environment import readable_by_others
 
 STORES: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -28,6 +28,17 @@ def check_backends(**_: object) -> list[CheckMessage]:
             hint = f"Mend BACKEND and OPTIONS of {name} in the settings; the backends are named by dotted path."
             errors.append(Error(f"{name} is wrong: {error}", hint=hint, id="affluence.E001"))
     return errors
+
+
+@register(deploy=True)
+def check_event_log(**_: object) -> list[CheckMessage]:
+    """E003, W002: the event log's server does not promise what a log needs, or is one machine alone."""
+    log = event_log()
+    try:
+        weakness = log.weakness()
+    except LogUnfit as error:
+        return [Error(str(error), hint="docs/servers-mongodb.md says what it must promise.", id="affluence.E003")]
+    return [Warning(weakness, id="affluence.W002")] if weakness else []
 
 
 @register()

@@ -6,9 +6,8 @@ import time
 from contextlib import suppress
 
 import redis
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from speed import server
 
 PARTS = ("web", "worker-speed", "worker-batch", "beat")
 EVERY_SECONDS = 1.0
@@ -17,17 +16,12 @@ ANSWER_WITHIN_SECONDS = 0.7
 
 
 def _key(part: str) -> str:
-    return f"pulse:{part}"
+    return f"{{pulse}}:{part}"  # all in one hash slot, so that one command reads them
 
 
 def _client() -> redis.Redis:
     """A client that gives up after one short try: a Redis that hangs counts as one that is gone."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=ANSWER_WITHIN_SECONDS,
-        socket_connect_timeout=ANSWER_WITHIN_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return server.connect(ANSWER_WITHIN_SECONDS, retry=server.ONCE)
 
 
 def beat_once(part: str, client: redis.Redis) -> None:

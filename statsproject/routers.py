@@ -12,6 +12,7 @@ STORE_OF_MODEL = {
     ("events", "rejectedevent"): "log",
     ("events", "rejectedcount"): "log",
     ("events", "account"): "log",
+    ("events", "projection"): "log",
     ("views_layer", "viewrow"): "views",
     ("views_layer", "seal"): "views",
 }

@@ -1,4 +1,4 @@
-"""The servers that this installation uses beside Redis, and whether each serves."""
+"""The servers that this installation uses in the place of embedded parts, and whether each serves."""
 
 import queue
 import threading
@@ -11,13 +11,16 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from batch.view_store import view_store
+from events.log import event_log
+from speed import server as redis_server
 from statsproject.addresses import ELASTIC_VIEW_STORE
+from statsproject.event_log import MONGO_EVENT_LOG
 
 ANSWER_WITHIN_S = 1.0
 STARTS_WITHIN_S = 20.0
 DATABASES = {
     "default": ("database", "DATABASE_URL"),
-    "log": ("event_log", "EVENT_LOG_URL"),
+    "log": ("event_log" if settings.LOG_TABLES == "EVENT_LOG_URL" else "inbox", settings.LOG_TABLES),
     "views": ("view_store", "VIEW_STORE_URL"),
 }
 """The part that each database is, and the variable that names its server."""
@@ -45,6 +48,10 @@ def used() -> list[Server]:
     ]
     if settings.VIEW_STORE["BACKEND"] == ELASTIC_VIEW_STORE:
         found.append(Server("view_store", "VIEW_STORE_URL", view_store().trouble))
+    if settings.EVENT_LOG["BACKEND"] == MONGO_EVENT_LOG:
+        found.append(Server("event_log", "EVENT_LOG_URL", event_log().trouble))
+    if not settings.REDIS_URL.startswith("unix://"):
+        found.append(Server("redis", "REDIS_URL", redis_server.trouble))
     return found
 
 

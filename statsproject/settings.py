@@ -7,7 +7,15 @@ from typing import Any
 
 from django.templatetags.static import static
 
-from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
+from statsproject.addresses import (
+    broker_at,
+    database_at,
+    database_of_log,
+    database_of_views,
+    redis_at,
+    refuse_shared,
+    view_store_at,
+)
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -18,6 +26,7 @@ from statsproject.environment import (
     secret_of,
     socket_of,
 )
+from statsproject.event_log import event_log_at, partition_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
@@ -114,35 +123,29 @@ def _sqlite(name: str, synchronous: str) -> dict:
     }
 
 
+LOG_TABLES, _log_tables = database_of_log("EVENT_LOG_URL", "INBOX_URL", "DATABASE_URL", _sqlite("log.sqlite3", "FULL"))
 # Three files, so that the writers of log, views and Django's own tables never wait for each other.
 DATABASES = {
     "default": database_at("DATABASE_URL", _sqlite("affluence.sqlite3", "FULL")),
-    "log": database_at("EVENT_LOG_URL", _sqlite("log.sqlite3", "FULL")),
+    "log": _log_tables,
     "views": database_of_views("VIEW_STORE_URL", _sqlite("views.sqlite3", "NORMAL")),
 }
-refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": "EVENT_LOG_URL", "views": "VIEW_STORE_URL"})
+refuse_shared(DATABASES, {"default": "DATABASE_URL", "log": LOG_TABLES, "views": "VIEW_STORE_URL"})
 DATABASE_ROUTERS = ["statsproject.routers.StoreRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
+EVENT_LOG = event_log_at("EVENT_LOG_URL")
+EVENT_LOG_PARTITION = partition_of("EVENT_LOG_PARTITION")
 VIEW_STORE = view_store_at("VIEW_STORE_URL")
 BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
-REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"
+REDIS_URL = redis_at("REDIS_URL", f"unix://{REDIS_SOCKET}")
 REDIS_TIMEOUT = env_int("REDIS_TIMEOUT", 5, at_least=1)
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or (
-    f"redis+socket://{REDIS_SOCKET}" if REDIS_URL.startswith("unix://") else REDIS_URL
-)
 AMQP_URL = os.environ.get("AMQP_URL", "")
 AMQP_QUEUE = os.environ.get("AMQP_QUEUE") or "affluence.events"
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"confirm_publish": True}
-    if CELERY_BROKER_URL.startswith("amqp")
-    # A tick that a dead worker had fetched comes back after five minutes, and costs nothing: others have come meanwhile.
-    else {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout": 10, "health_check_interval": 10}
-)
+vars().update(broker_at("CELERY_BROKER_URL", REDIS_URL))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_RESULT_BACKEND = None

@@ -22,7 +22,8 @@ if "statsproject.settings" in sys.modules:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
 for name in (
-    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL", "AMQP_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
+    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "EVENT_LOG_PARTITION", "INBOX_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL",
+    "AMQP_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
     "HOST", "PORT", "DEMO", "TRUSTED_PROXIES", "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
 ):  # fmt: skip
     os.environ.pop(name, None)
@@ -63,6 +64,21 @@ def rows_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
 
         lose_rows()
         view_store.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def log_of_this_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test leaves in a log on MongoDB goes with it, as Django sees to for databases."""
+    is_kept = os.environ.get("EVENT_LOG_URL", "").startswith("mongodb") and request.node.get_closest_marker("django_db")
+    if is_kept:
+        from events.log import event_log
+
+        event_log().prepare()
+    yield
+    if is_kept:
+        from tests import log
+
+        log.empty_collections()
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +123,8 @@ def redis_server() -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """The URL of an empty Redis."""
-    import redis
+    from speed.server import address
 
-    with redis.Redis.from_url(redis_server) as client:
+    with address(redis_server).client(5) as client:
         client.flushall()
     return redis_server

@@ -38,7 +38,6 @@ from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
 from batch.view_store import RowsGone, StoreAway, view_store
-from events.birth import log_birth
 from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
@@ -77,12 +76,13 @@ class Moment:
 
 def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     """The current moment of a hub, with the buffers' cells of some rollups."""
-    head = event_log().head()
+    log = event_log()
+    head = log.head()
     state, cells = _buffered(hub, rollups)
     # Read after the buffers: the ledger is ahead of them by a publication at most, unless they are of an old dump.
     published = published_cut()
     epoch = published.epoch if published else 0
-    if state is None or state.birth != log_birth() or state.published not in (epoch, epoch - 1):
+    if state is None or state.birth != log.birth() or state.published not in (epoch, epoch - 1):
         return _moment_of_rows(published, now)
     if state.published != epoch:
         published = Cut.objects.filter(epoch=state.published).first()

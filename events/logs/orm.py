@@ -5,6 +5,7 @@ the appends of all processes come one after the other; the unique keys fence who
 """
 
 import os
+import secrets
 import struct
 import zlib
 from collections import Counter, defaultdict
@@ -31,6 +32,7 @@ from events.log import (
     LogBusy,
     LogCorrupt,
     LogGap,
+    LogUnsure,
     LogWriter,
     Position,
     Rejection,
@@ -64,6 +66,7 @@ FORGET_VISIT = (
     "UPDATE events_visit SET key = %s, first_at = 0, last_at = 0, reach = NULL"
     " WHERE hub = %s AND visitor = %s AND key = %s"
 )
+LAST_CHUNK = "SELECT partition, sequence FROM events_chunk ORDER BY id DESC LIMIT 1"
 INSERT_CHUNK = (
     "INSERT INTO events_chunk (partition, sequence, received_at, event_count, payload) VALUES (%s, %s, %s, %s, %s)"
 )
@@ -124,7 +127,8 @@ class OrmLogWriter(LogWriter):
         self._sequence = _last_sequence(self._cursor, partition)
 
     def is_current(self, sequence: int) -> bool:
-        return self._sequence == sequence
+        self._cursor.execute(LAST_CHUNK)
+        return (self._cursor.fetchone() or (self._partition, 0)) == (self._partition, sequence)
 
     def claim_ids(self, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         savepoint = transaction.savepoint(using=ALIAS)
@@ -332,15 +336,25 @@ class OrmLogWriter(LogWriter):
 class OrmEventLog(EventLog):
     """The event log in the tables of the database alias `log`."""
 
+    def birth(self) -> str:
+        return models.LogBirth.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(8)})[0].mark
+
     @contextmanager
     def writer(self, partition: str = "main") -> Iterator[LogWriter]:
+        committing = None
         try:
             with transaction.atomic(using=ALIAS):
                 shut_out_others(ALIAS, "log")
                 yield OrmLogWriter(partition)
+                committing = connections[ALIAS].connection
         except (OperationalError, InterfaceError) as error:
             if not connections[ALIAS].in_atomic_block:
                 connections[ALIAS].close_if_unusable_or_obsolete()  # a server that was restarted broke it
+            if _is_broken(committing):
+                raise LogUnsure(
+                    f"The event log went away while it was written ({error}); whether it was is unknown. Send the events again"
+                    " later: one with the same id counts once."
+                ) from error
             raise LogBusy(f"The event log cannot be written now ({error}); nothing was written, try again.") from error
         except IntegrityError as error:
             raise WriterFenced(f"Another writer was faster ({error}); nothing was written, try again.") from error
@@ -382,6 +396,11 @@ class OrmEventLog(EventLog):
                 )
                 for partition, last in until.items()
             )
+
+
+def _is_broken(connection: Any) -> bool:
+    """Whether a connection of psycopg's lost its server. SQLite has none: a commit that it refuses is undone."""
+    return bool(getattr(connection, "closed", False))
 
 
 def _remove(chunk: Chunk, is_removed: Callable[[Event], bool]) -> int:

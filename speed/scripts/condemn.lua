@@ -1,4 +1,3 @@
--- Mark the buffers as damaged, if there are any. ARGV: prefix.
-local pipeline = ARGV[1] .. 'pipeline'
-if redis.call('EXISTS', pipeline) == 1 then redis.call('HSET', pipeline, 'damaged', '1') end
+-- Mark the buffers as damaged, if there are any. KEYS: pipeline.
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'damaged', '1') end
 return 1

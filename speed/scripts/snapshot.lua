@@ -1,9 +1,11 @@
 -- The pipeline, the entries of a hub's rollups in all epochs after the published one, and the names of those lists that
--- are not as long as they must be. ARGV: prefix, hub, rollups.
+-- are not as long as they must be.
+-- KEYS: pipeline, which names the epochs; their lists and lengths begin with the prefix and lie in the same slot.
+-- ARGV: prefix, hub, rollups.
 local prefix, hub = ARGV[1], ARGV[2]
-local state = redis.call('HGETALL', prefix .. 'pipeline')
-local active = redis.call('HGET', prefix .. 'pipeline', 'active')
-local frozen = redis.call('HGET', prefix .. 'pipeline', 'frozen')
+local state = redis.call('HGETALL', KEYS[1])
+local active = redis.call('HGET', KEYS[1], 'active')
+local frozen = redis.call('HGET', KEYS[1], 'frozen')
 local lists, wrong = {}, {}
 for i = 3, #ARGV do
   local entries, name = {}, hub .. ':' .. ARGV[i]

@@ -1,6 +1,7 @@
 -- Freeze the active buffer and open the next. Refused while a frozen buffer waits: then that one is the answer.
+-- KEYS: pipeline, which names the epoch to open; its lengths begin with the prefix and lie in the same slot.
 -- ARGV: prefix, birth of the log.
-local pipeline = ARGV[1] .. 'pipeline'
+local pipeline = KEYS[1]
 local active = redis.call('HGET', pipeline, 'active')
 if not active or redis.call('HGET', pipeline, 'birth') ~= ARGV[2] then return false end
 local frozen = redis.call('HGET', pipeline, 'frozen')

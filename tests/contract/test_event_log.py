@@ -16,6 +16,7 @@ from events.log import (
     LogBusy,
     LogCorrupt,
     LogGap,
+    LogUnsure,
     Rejection,
     VisitSpan,
     WriterFenced,
@@ -29,6 +30,21 @@ HOLDING = {
     "postgresql": ["BEGIN", "SELECT pg_advisory_xact_lock(hashtextextended('affluence log', 0))"],
 }
 IMPATIENT = {"sqlite": "PRAGMA busy_timeout = 1", "postgresql": "SET lock_timeout = 10"}
+
+AT_COMMIT = (
+    "CREATE CONSTRAINT TRIGGER {name} AFTER INSERT ON events_chunk DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION {name}()"
+)
+END_AT_COMMIT = (
+    "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$",
+    AT_COMMIT.format(name="end_backend"),
+)
+REFUSED_AT_COMMIT = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$",
+    AT_COMMIT.format(name="refuse"),
+)
 
 
 class Boom(Exception):
@@ -113,6 +129,7 @@ class EventLogContract:
             writer.append([event(1)], received_at=1)
             writer.reject([Rejection("acme", "too_old", "why", b"{}", 1)])
             raise Boom
+        assert (log.head(), self.rejected()) == ({}, [])
         with log.writer() as writer:
             seen = (
                 writer.claim_ids([("acme", "e1")]),
@@ -121,7 +138,6 @@ class EventLogContract:
                 writer.visits([("acme", 1)]),
             )
         assert seen == (set(), {}, {"acme": (0, 0)}, {("acme", 1): {}})
-        assert (log.head(), self.rejected()) == ({}, [])
 
     def test_it_fences_a_zombie(self, log):
         self.fill(log, 1)
@@ -158,6 +174,22 @@ class EventLogContract:
         assert next(reading).sequence == 1
         with pytest.raises(LogCorrupt, match="Chunk 2"):
             next(reading)
+
+    def test_a_writer_is_not_current_where_another_partition_has_numbered(self, log):
+        def number(partition: str, key: bytes, visitor: int) -> bool:
+            with log.writer(partition) as writer:
+                was_current = writer.is_current(1)
+                writer.save_numbering([("acme", key * 16, visitor)], [])
+                writer.append([event(visitor)], received_at=1)
+            return was_current
+
+        assert [number("a", b"k", 1), number("a", b"l", 2)] == [False, True]
+        assert [number("b", b"m", 3), number("b", b"n", 4)] == [False, True]
+        with log.writer("a") as writer:
+            assert not writer.is_current(2)
+
+    def test_it_has_one_birth(self, log):
+        assert (log.birth() == log.birth(), len(log.birth())) == (True, 16)
 
     def test_it_knows_whether_a_writer_is_current(self, log):
         self.fill(log, 2)
@@ -333,7 +365,8 @@ class EventLogContract:
                                 assert writer.claim_ids([("acme", f"{name}{number}")]) == set()
                                 last = writer.last_numbers(["acme"])["acme"][0]
                                 key = f"{name}{number}".encode().rjust(16)
-                                writer.save_numbering([("acme", key, last + 1)], [])
+                                if not writer.visitors([("acme", key)]):
+                                    writer.save_numbering([("acme", key, last + 1)], [])
                                 writer.append([event(number)], received_at=number)
                             break
                         except LogBusy:
@@ -417,6 +450,31 @@ class TestOrmEventLog(EventLogContract):
             self.fill(log, 1)
         self.fill(log, 1)
         assert log.head() == {"main": 2}
+
+    def test_nobody_knows_what_became_of_a_commit_whose_server_ended(self, log):
+        if connections["log"].vendor != "postgresql":
+            pytest.skip("SQLite is no server.")
+        with connections["log"].cursor() as cursor:
+            for statement in END_AT_COMMIT:
+                cursor.execute(statement)
+        with pytest.raises(LogUnsure, match="whether it was is unknown"):
+            self.fill(log, 1)
+        with connections["log"].cursor() as cursor:
+            cursor.execute("DROP FUNCTION end_backend CASCADE")
+        self.fill(log, 1)
+        assert log.head() == {"main": 1}
+
+    def test_a_commit_that_the_server_refuses_is_none(self, log):
+        if connections["log"].vendor != "postgresql":
+            pytest.skip("SQLite checks nothing as late.")
+        with connections["log"].cursor() as cursor:
+            for statement in REFUSED_AT_COMMIT:
+                cursor.execute(statement)
+        with pytest.raises(LogBusy, match="nothing was written"):
+            self.fill(log, 1)
+        with connections["log"].cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
+        assert log.head() == {}
 
     def test_it_is_busy_when_the_disk_is_full(self, log):
         with pytest.raises(LogBusy), log.writer() as writer:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve"
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S, VISIBLE_S, HEALED_S = 60, 20, 40
-SPOKEN = {"worker-speed": "--queues speed", "redis": "redis-server"}
+SPOKEN = {"web": "granian", "worker-speed": "--queues speed", "redis": "redis-server"}
 
 
 class Line:

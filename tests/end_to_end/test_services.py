@@ -12,6 +12,7 @@ import pytest
 from tests.end_to_end.test_line import HEALED_S, READY_S, ROOT, VISIBLE_S, Line, view
 from tests.services.elastic import Elasticsearch
 from tests.services.postgres import PostgreSQL
+from tests.services.proxy import Proxy
 from tests.services.redis_server import Redis
 from tests.services.server import Missing, Server
 from tests.waiting import until
@@ -46,11 +47,17 @@ def redis_of_its_own() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory, elasticsearch, postgresql, redis_of_its_own) -> Iterator[Line]:
+def way_to_the_log(postgresql: Server) -> Iterator[Proxy]:
+    with Proxy(postgresql.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory, elasticsearch, postgresql, way_to_the_log, redis_of_its_own) -> Iterator[Line]:
     environment = {
         "VIEW_STORE_URL": elasticsearch.url,
         "DATABASE_URL": database(postgresql, "affluence"),
-        "EVENT_LOG_URL": database(postgresql, "affluence_log"),
+        "EVENT_LOG_URL": database(postgresql, "affluence_log").replace(str(postgresql.port), str(way_to_the_log.port)),
         "REDIS_URL": redis_of_its_own.url,
     }
     with Line.running(tmp_path_factory.mktemp("services") / "data", environment) as line:
@@ -110,6 +117,15 @@ def test_the_line_on_servers_that_go_away(line: Line, elasticsearch: Server, pos
     assert told(line) == ([("cat-1", 7, 3), ("cat-2", 1, 1)], "views+buffers")
     pipeline = line.pipeline()
     assert (pipeline["healthy"], pipeline["lag_events"], pipeline["mismatches"]) == (True, 0, 0), pipeline
+
+
+def test_a_commit_whose_answer_gets_lost_is_unknown_and_counts_once(line: Line, way_to_the_log: Proxy) -> None:
+    late = view(20, media="lost")
+    way_to_the_log.lose_answer_to(b"COMMIT")
+    status, answer = line.request("/api/events", {"events": [late]}, line.keys["ingest"])
+    assert (status, answer["error"]["code"]) == (503, "outcome_unknown")
+    assert line.post(late) == {"accepted": 0, "duplicates": 1, "rejected": []}
+    until(lambda: ("lost", 1, 1) in told(line)[0], VISIBLE_S)
 
 
 def run_batch(line: Line) -> subprocess.CompletedProcess:

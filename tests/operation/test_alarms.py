@@ -14,7 +14,6 @@ from django_celery_beat.models import PeriodicTask
 
 from aggregations.event import Event
 from batch.models import Audit, Mismatch, Run
-from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import Account, Rejection, event_log
 from events.models import RejectedEvent, Removal
@@ -131,7 +130,7 @@ def test_without_redis_there_is_one_alarm_and_no_other(now: datetime, settings, 
 
 
 def test_buffers_that_disagree_with_the_cuts_raise_redis(now: datetime) -> None:
-    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, log_birth())
+    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, event_log().birth())
     buffers.install(ahead, [], buffers.pipeline())
     said = "Redis answers, but its buffers do not agree with the recorded cuts; the consumer has not mended them."
     assert standing(now) == [Alarm("redis", "critical", said)]

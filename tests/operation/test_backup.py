@@ -107,7 +107,7 @@ def test_a_restored_backup_holds_the_same(own: Path, tmp_path: Path, settings, n
 
 def birth(data_dir: Path) -> str:
     """The birth of a DATA_DIR's log, as a process of its own asks for it."""
-    command = "from events.birth import log_birth; print(log_birth())"
+    command = "from events.log import event_log; print(event_log().birth())"
     code, said, errors = manage(data_dir, "shell", "--no-imports", "-c", command)
     assert code == 0, errors
     return said

@@ -15,16 +15,21 @@ from dataclasses import dataclass
 
 from tests.services import servers
 from tests.services.elastic import Elasticsearch
+from tests.services.ferretdb import FerretDB
 from tests.services.postgres import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis_server import Redis
+from tests.services.redis_server import BehindSentinels, InClusterMode, Redis, WithTls
 from tests.services.server import Missing, Server
 
 SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("redis", servers.REDIS, Redis),
+    ("redis-cluster", servers.REDIS_CLUSTER, InClusterMode),
+    ("redis-tls", servers.REDIS_TLS, WithTls),
+    ("redis-behind-sentinels", servers.SENTINELS, BehindSentinels),
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
     ("rabbitmq", servers.RABBITMQ, RabbitMQ),
+    ("ferretdb", servers.EVENT_LOG, FerretDB),
 )
 WITHOUT_MIGRATIONS = "--no-migrations"
 """Each process makes three databases; the line migrates them as `make run` does."""
@@ -43,8 +48,12 @@ class Suite:
     processes: int = 2
 
 
+OF_BUFFERS = ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py", "tests/unit/test_speed_nudge.py")
 SUITES = (
-    Suite("Redis", ("redis",), ("redis",), ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py"), 0),
+    Suite("Redis", ("redis",), ("redis",), OF_BUFFERS, 0),
+    Suite("Redis in cluster mode", ("redis-cluster",), ("redis-cluster",), OF_BUFFERS, 0),
+    Suite("Redis with TLS", ("redis-tls",), ("redis-tls",), OF_BUFFERS, 0),
+    Suite("Redis behind Sentinels", ("redis-behind-sentinels",), ("redis-behind-sentinels",), OF_BUFFERS, 0),
     Suite(
         "PostgreSQL",
         ("postgresql",),
@@ -65,8 +74,40 @@ SUITES = (
         ("postgresql", "elasticsearch"),
         ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
     ),
+    Suite(
+        "The log on FerretDB",
+        ("ferretdb",),
+        (),
+        (
+            "tests/contract/test_mongo_event_log.py",
+            "tests/unit/test_mongo_server.py",
+            "tests/unit/test_copy_log.py",
+            "tests/simulation/test_mongo_writers.py",
+            "tests/laws/test_mongo_visits.py",
+            "tests/end_to_end/test_mongo_line.py",
+        ),
+        0,
+    ),
+    Suite(
+        "The house with its log on FerretDB",
+        ("ferretdb",),
+        ("ferretdb",),
+        (
+            "tests/unit/test_removals.py",
+            "tests/unit/test_speed_recovery.py",
+            *("-m", "not services", WITHOUT_MIGRATIONS),
+        ),
+        0,
+    ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
+    Suite(
+        "A Redis that fails",
+        ("redis",),
+        (),
+        ("tests/unit/test_speed_server.py", "tests/end_to_end/test_redis_line.py"),
+        0,
+    ),
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL"
-RABBITMQ = "TEST_AMQP_URL"
+REDIS_CLUSTER, REDIS_TLS, SENTINELS = "TEST_REDIS_CLUSTER_URL", "TEST_REDIS_TLS_URL", "TEST_SENTINELS_URL"
+OF_REDIS = {"redis": REDIS, "redis-cluster": REDIS_CLUSTER, "redis-tls": REDIS_TLS, "redis-behind-sentinels": SENTINELS}
+RABBITMQ, EVENT_LOG = "TEST_AMQP_URL", "TEST_EVENT_LOG_URL"
 PROFILE = "TEST_PROFILE"
 """Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
 
@@ -20,10 +22,14 @@ def name_in_settings(data_dir: Path) -> None:
             for variable in ("DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL"):
                 url = urlsplit(os.environ[POSTGRESQL])
                 os.environ[variable] = url._replace(path=f"/{name}_{variable.partition('_')[0].lower()}").geturl()
-        elif part == "redis":
-            os.environ["REDIS_URL"] = os.environ[REDIS]
+        elif part == "ferretdb":
+            os.environ["EVENT_LOG_URL"] = f"{os.environ[EVENT_LOG]}/{name}"
+        elif part in OF_REDIS:
+            os.environ["REDIS_URL"] = os.environ[OF_REDIS[part]]
         else:
-            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql and redis.")
+            raise ValueError(
+                f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql, ferretdb and {', '.join(OF_REDIS)}."
+            )
 
 
 def own_name(data_dir: Path) -> str:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
-import redis
 from django.conf import settings
 from django.http import QueryDict
 from django.utils import timezone
@@ -19,8 +18,9 @@ from batch import ledger
 from batch.models import ArchiveFile, Audit, KeptRow, Mismatch, RebuiltWindow, Restatement, Run
 from batch.view_store import RowsGone
 from events.log import event_log
-from events.models import Chunk, Cut, Hub, LogBirth, Media, Removal
+from events.models import Cut, Hub, Media, Removal
 from speed import buffers, consumer
+from speed.server import address
 from tests import caches, log
 from tests.rows import lose_rows
 from tests.simulation.scheduler import Actor, Crash, Scheduler, step
@@ -43,9 +43,8 @@ class Inconsistent(AssertionError):
 
 def empty(url: str) -> None:
     """A new world: no log, no ledger, no rows, no files, no buffers."""
+    log.lose()
     for model in (
-        Chunk,
-        LogBirth,
         Cut,
         Media,
         Removal,
@@ -60,7 +59,7 @@ def empty(url: str) -> None:
     lose_rows()
     Hub.objects.get_or_create(slug=HUB)
     shutil.rmtree(settings.ARCHIVE_DIR, ignore_errors=True)
-    with redis.Redis.from_url(url) as client:
+    with address(url).client(5) as client:
         client.flushall()
 
 
@@ -69,7 +68,7 @@ class World:
 
     def __init__(self, seed: int, monkeypatch: pytest.MonkeyPatch, url: str, chunks: int, chaos: bool) -> None:
         empty(url)
-        self.redis = redis.Redis.from_url(url)
+        self.redis = address(url).client(5)
         self.hub = Hub.objects.get(slug=HUB)
         self.scheduler = Scheduler(seed, self.after_turn)
         self.random = self.scheduler.random

@@ -155,7 +155,7 @@ def test_rows_and_buffers_of_another_declaration_do_not_count(monkeypatch) -> No
     append(1)
     seam.run_now(Run.HOURLY)
     monkeypatch.setattr("views_layer.stores.orm.DECLARATION", "another")
-    monkeypatch.setattr("speed.buffers.PREFIX", "affluence:another:")
+    monkeypatch.setattr("speed.buffers.PREFIX", "{affluence}:another:")
     append(2)
     consumer.apply_new()
     before = sum(events())

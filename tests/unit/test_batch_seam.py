@@ -23,10 +23,9 @@ from batch import archive, ledger, restatements
 from batch.models import ArchiveFile, Audit, Mismatch, Restatement, Run
 from batch.run import StoreEmptied, _Work
 from batch.view_store import RowsGone, StoreAway, view_store
-from events.birth import log_birth
 from events.cuts import cut_position, mark_published, published_cut, record_cut
 from events.log import event_log
-from events.models import ApiKey, Chunk, Cut, Hub, LogBirth
+from events.models import ApiKey, Cut, Hub
 from speed import buffers, consumer
 from tests import caches, log
 from tests.rows import lose_rows
@@ -125,7 +124,7 @@ def test_a_daily_run_that_began_before_midnight_is_not_that_of_the_next_day(at, 
 def test_a_swap_that_nobody_ran_is_finished_and_is_daily_if_that_is_due(at) -> None:
     append()
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     seam.reconcile(at(NOW))
     assert runs() == [(1, "daily")]
     assert answered() == (1, 1, "views+buffers")
@@ -655,7 +654,7 @@ def test_a_first_publication_that_never_comes_is_overdue() -> None:
 def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
     append(2)
     seam.run_now(Run.HOURLY)
-    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, log_birth())
+    ahead = buffers.Pipeline(1, 2, {"main": 9}, None, None, event_log().birth())
     buffers.install(ahead, [], buffers.pipeline())
     status = seam.status(timezone.now())
     assert (status["settled"], status["applied"]) == (False, {"main": 1})
@@ -664,8 +663,7 @@ def test_a_mark_that_disagrees_with_the_ledger_is_not_believed() -> None:
 def test_the_buffers_of_a_log_that_was_replaced_are_in_no_answer() -> None:
     append(1, count=5)
     consumer.apply_new()
-    LogBirth.objects.all().delete()
-    Chunk.objects.all().delete()
+    log.lose()
     append(1)
     before = answered()
     consumer.apply_new()

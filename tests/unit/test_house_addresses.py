@@ -7,6 +7,7 @@ from statsproject.addresses import (
     ELASTIC_VIEW_STORE,
     ORM_VIEW_STORE,
     database_at,
+    database_of_log,
     database_of_views,
     refuse_shared,
     view_store_at,
@@ -33,6 +34,39 @@ def test_a_url_names_a_postgresql(named):
     assert place == ["django.db.backends.postgresql", "db.example", "5432", "affluence", "me", "s@cret"]
     assert found["OPTIONS"]["sslmode"] == "require"
     assert (database_of_views("URL", EMBEDDED), view_store_at("URL")["BACKEND"]) == (found, ORM_VIEW_STORE)
+
+
+MONGO, POSTGRES = "mongodb://db/affluence?replicaSet=rs0", "postgres://db/affluence_inbox"
+
+
+@pytest.mark.parametrize(
+    ("log", "inbox", "tables", "variable", "place"),
+    [
+        ("", "", "", "LOG", EMBEDDED["NAME"]),
+        (POSTGRES, "", POSTGRES, "LOG", "affluence_inbox"),
+        (MONGO, "", "", "INBOX", EMBEDDED["NAME"]),
+        (MONGO, POSTGRES, POSTGRES, "INBOX", "affluence_inbox"),
+    ],
+)
+def test_the_tables_of_the_log_are_where_the_log_or_the_inbox_is(monkeypatch, log, inbox, tables, variable, place):
+    for name, url in {"LOG": log, "INBOX": inbox, "TABLES": tables}.items():
+        monkeypatch.setenv(name, url)
+    found, database = database_of_log("LOG", "INBOX", "TABLES", EMBEDDED)
+    assert (found, database["NAME"]) == (variable, place)
+
+
+@pytest.mark.parametrize(
+    ("log", "inbox", "said"),
+    [
+        (MONGO, "", "name one for those too, INBOX=postgres://"),
+        (POSTGRES, POSTGRES, "INBOX is for a log on MongoDB, which LOG does not name"),
+    ],
+)
+def test_machines_do_not_have_inboxes_of_their_own(monkeypatch, log, inbox, said):
+    for name, url in {"LOG": log, "INBOX": inbox, "TABLES": POSTGRES}.items():
+        monkeypatch.setenv(name, url)
+    with pytest.raises(ImproperlyConfigured, match=said):
+        database_of_log("LOG", "INBOX", "TABLES", EMBEDDED)
 
 
 def test_a_url_names_an_elasticsearch(named):

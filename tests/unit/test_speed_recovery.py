@@ -6,11 +6,11 @@ from django.utils import timezone
 from aggregations.cells import decode
 from aggregations.event import Event
 from aggregations.rollups import ROLLUPS
-from events.birth import log_birth
 from events.cuts import mark_published, record_cut
 from events.log import LogGap, event_log
-from events.models import Chunk, Cut, LogBirth
+from events.models import Cut
 from speed import buffers, consumer, folding, recovery
+from tests import log
 from tests.simulation.world import empty
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -58,7 +58,7 @@ def events_in(epoch: int) -> int:
 def state(published: int, mark: int, frozen: int | None = None, cut: int | None = None) -> buffers.Pipeline:
     active = published + (1 if frozen is None else 2)
     at = {"main": mark} if mark else {}
-    return buffers.Pipeline(published, active, at, frozen, None if cut is None else {"main": cut}, log_birth())
+    return buffers.Pipeline(published, active, at, frozen, None if cut is None else {"main": cut}, event_log().birth())
 
 
 def test_a_new_redis_begins_before_the_first_chunk() -> None:
@@ -82,7 +82,7 @@ def test_a_dump_from_before_the_swap_is_replaced() -> None:
     old = dump()
     append()
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(1, 3)
     put_back(old)
     assert recovery.ensure(event_log()) == state(0, 3, frozen=1, cut=3)
@@ -92,14 +92,14 @@ def test_a_dump_from_before_the_swap_is_replaced() -> None:
 def test_a_dump_from_after_the_swap_is_replaced_once_the_epoch_is_published() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(1, 2)
     old = dump()
     append()
     consumer.apply_new()
     mark_published(1, timezone.now())
     buffers.retire(1, {"main": 2})
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(2, 3, published=True)
     put_back(old)
     assert recovery.ensure(event_log()) == state(2, 3)
@@ -118,17 +118,17 @@ def test_an_old_dump_of_the_same_epoch_catches_up() -> None:
 def test_a_crash_between_swap_and_record_changes_nothing() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     append()
     consumer.apply_new()
     assert recovery.ensure(event_log()) == state(0, 3, frozen=1, cut=2)
-    assert buffers.swap(log_birth()) == (1, {"main": 2})
+    assert buffers.swap(event_log().birth()) == (1, {"main": 2})
 
 
 def test_a_crash_between_publication_and_retirement_is_made_good() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(1, 2, published=True)
     assert recovery.ensure(event_log()) == state(1, 2)
     assert buffers.entries_of(1, [(HUB, "hub")]) == [[]]
@@ -137,7 +137,7 @@ def test_a_crash_between_publication_and_retirement_is_made_good() -> None:
 def test_a_frozen_buffer_that_ends_elsewhere_than_the_recorded_cut_is_not_retired() -> None:
     append(3)
     consumer.apply_new(until={"main": 2})
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(1, 3, published=True)
     assert buffers.retire(1, {"main": 3}) is False
     assert recovery.ensure(event_log()) == state(1, 3)
@@ -147,7 +147,7 @@ def test_a_frozen_buffer_that_ends_elsewhere_than_the_recorded_cut_is_not_retire
 def test_a_publication_while_it_looks_does_not_empty_the_active_buffer(monkeypatch) -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap(log_birth())
+    buffers.swap(event_log().birth())
     record(1, 2)
     append()
     consumer.apply_new()
@@ -171,7 +171,7 @@ def test_a_swap_while_it_looks_is_not_undone(monkeypatch) -> None:
 
     def swapped_meanwhile():
         monkeypatch.setattr(recovery, "waiting_cut", waiting_cut)
-        buffers.swap(log_birth())
+        buffers.swap(event_log().birth())
         record(1, 2)
         return waiting_cut()
 
@@ -183,8 +183,7 @@ def test_a_swap_while_it_looks_is_not_undone(monkeypatch) -> None:
 def test_the_buffers_of_a_log_that_was_replaced_give_way_to_those_of_this_one() -> None:
     append(3)
     consumer.apply_new()
-    LogBirth.objects.all().delete()
-    Chunk.objects.all().delete()
+    log.lose()
     append(1)
     with event_log().writer() as writer:
         writer.append([Event(HUB, f"e{n}", "view", 1, 1, 1, 1, 1) for n in range(5)], received_at=1)
@@ -196,22 +195,22 @@ def test_the_buffers_of_a_log_that_was_replaced_give_way_to_those_of_this_one() 
 def test_a_frozen_buffer_of_another_log_is_not_retired_but_replaced() -> None:
     append(2)
     consumer.apply_new()
-    buffers.swap(log_birth())
-    LogBirth.objects.all().delete()
+    buffers.swap(event_log().birth())
+    log.lose_birth()
     record(1, 2, published=True)
     assert (recovery.settled(event_log()), recovery.ensure(event_log())) == (None, state(1, 2))
 
 
 def test_a_log_has_one_birth_until_it_is_emptied() -> None:
-    first = [log_birth(), log_birth()]
-    LogBirth.objects.all().delete()
-    assert (first[0] == first[1], log_birth() in first, len(first[0])) == (True, False, 16)
+    first = [event_log().birth(), event_log().birth()]
+    log.lose_birth()
+    assert (first[0] == first[1], event_log().birth() in first, len(first[0])) == (True, False, 16)
 
 
 def test_a_log_that_lost_its_end_is_told_and_not_guessed_at() -> None:
     append(3)
     record(1, 3, published=True)
-    Chunk.objects.filter(sequence=3).delete()
+    log.lose_chunk(3)
     with pytest.raises(LogGap, match="before the recorded cut"):
         recovery.ensure(event_log())
 
@@ -242,6 +241,7 @@ def test_a_ledger_that_never_agrees_is_told_and_not_waited_for(monkeypatch) -> N
 
 
 def test_buffers_of_another_declaration_are_dropped_when_new_ones_begin() -> None:
-    buffers.client().rpush("affluence:before:buffer:1:acme:hub", b"old")
+    for before in ("affluence:before", "{affluence}:before"):
+        buffers.client().rpush(f"{before}:buffer:1:acme:hub", b"old")
     recovery.ensure(event_log())
-    assert [key.decode() for key in buffers.client().keys("affluence:*")] == [f"{buffers.PREFIX}pipeline"]
+    assert [key.decode() for key in buffers.client().keys("*affluence*")] == [f"{buffers.PREFIX}pipeline"]

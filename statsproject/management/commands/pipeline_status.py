@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
+from events.log import LogAway, LogUnfit
 from statsproject import alarms
 
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         facts = alarms.Facts(timezone.now())
         try:
             status = facts.status
-        except DatabaseError as error:
+        except (DatabaseError, LogAway, LogUnfit) as error:
             raise CommandError(
                 f"The databases cannot be read ({error}); was `manage.py prepare` run, and does their server serve?"
             ) from error

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from events.log import event_log
 from statsproject import databases, servers
 from statsproject.celery import store_schedule
 from statsproject.static_files import collect_static_files
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         except servers.Away as away:
             raise CommandError(str(away)) from None
         databases.migrate(self.stdout.write)
+        event_log().prepare()
         store_schedule()
         if collect_static_files():
             self.stdout.write("Collected static files.")

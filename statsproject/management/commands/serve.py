@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def _serve(self) -> None:
         if part := redis_part():
             self.supervisor.add(part)
-        self._wait_for_redis()
+            self._wait_for_redis()
         if not self._may_go_on():
             return
         code = self.supervisor.run(Part("prepare", manage("prepare")))
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         while self._may_go_on() and not pulse.felt()["redis"]:
             self.supervisor.tick(0.05)
             if time.monotonic() - began > WAIT_FOR_REDIS_SECONDS:
-                raise CommandError(f"Redis does not answer at {settings.REDIS_URL}; its messages stand above.")
+                raise CommandError(f"Redis does not answer at {settings.REDIS_SOCKET}; its messages stand above.")
 
     def _tell(self) -> None:
         host = "localhost" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
 
-from events.log import LogBusy
+from events.log import LogAway, LogBusy
 from events.models import Hub
 from events.removals import UnknownVisitor, erase
 from views_layer import removals
@@ -31,7 +31,7 @@ class Command(BaseCommand):
                 removals.carry_out([removal], progress)
             except UnknownVisitor as error:
                 raise CommandError(str(error)) from error
-            except (LogBusy, RedisError, TimeoutError) as error:
+            except (LogAway, LogBusy, RedisError, TimeoutError) as error:
                 raise CommandError(f"{error} What is left is done by the worker of `make run`.") from error
         self.stdout.write(json.dumps(removals.receipt(removal)))
 

@@ -9,6 +9,7 @@ from redis import RedisError
 
 from batch.models import Run
 from batch.view_store import StoreAway
+from events.log import LogAway, LogUnfit
 from views_layer import seam
 from views_layer.management.progress import shown
 from views_layer.tasks import reconcile
@@ -34,6 +35,8 @@ class Command(BaseCommand):
                 run = seam.run_now(kind, progress)
             except StoreAway as away:
                 raise CommandError(f"{away} Nothing is lost; run it again once the view store serves.") from away
+            except (LogAway, LogUnfit) as away:
+                raise CommandError(f"{away} Nothing is lost; run it again.") from away
             except (RedisError, TimeoutError) as error:
                 raise CommandError(f"{error} Is `make run` running with this DATA_DIR?") from error
         self.stdout.write(
