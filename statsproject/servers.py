@@ -10,6 +10,7 @@ from functools import partial
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from batch.engine import engine
 from batch.view_store import view_store
 from statsproject.addresses import ELASTIC_VIEW_STORE
 
@@ -45,6 +46,8 @@ def used() -> list[Server]:
     ]
     if settings.VIEW_STORE["BACKEND"] == ELASTIC_VIEW_STORE:
         found.append(Server("view_store", "VIEW_STORE_URL", view_store().trouble))
+    if settings.BATCH_ENGINE["OPTIONS"].get("master", "").startswith("spark://"):
+        found.append(Server("batch_engine", "SPARK_MASTER", engine().trouble))
     return found
 
 

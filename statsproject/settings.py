@@ -124,7 +124,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
 VIEW_STORE = view_store_at("VIEW_STORE_URL")
-BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
+RAW_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
+BATCH_ENGINE: dict[str, Any] = {
+    "duckdb": RAW_ENGINE,
+    "spark": {
+        "BACKEND": "batch.engines.spark.SparkEngine",
+        "OPTIONS": {"master": os.environ.get("SPARK_MASTER") or "local[*]"},
+    },
+}[env_choice("BATCH_ENGINE", ("duckdb", "spark"))]
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")

@@ -1,7 +1,7 @@
 """`python -m tests.services`: starts the real servers, and runs the tests that need them. What cannot be had is skipped by name.
 
 A server that runs already is used where TEST_VIEW_STORE_URL (Elasticsearch), TEST_DATABASE_URL (PostgreSQL; a user who
-may create databases) or TEST_REDIS_URL (emptied!) names it.
+may create databases), TEST_REDIS_URL (emptied!) or TEST_SPARK_MASTER names it.
 """
 
 import argparse
@@ -19,12 +19,14 @@ from tests.services.postgres import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis_server import Redis
 from tests.services.server import Missing, Server
+from tests.services.spark import Spark
 
 SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("redis", servers.REDIS, Redis),
     ("postgresql", servers.POSTGRESQL, PostgreSQL),
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
     ("rabbitmq", servers.RABBITMQ, RabbitMQ),
+    ("spark", servers.SPARK, Spark),
 )
 WITHOUT_MIGRATIONS = "--no-migrations"
 """Each process makes three databases; the line migrates them as `make run` does."""
@@ -64,6 +66,13 @@ SUITES = (
         ("postgresql", "elasticsearch"),
         ("postgresql", "elasticsearch"),
         ("tests/api/test_stats_api.py", "tests/golden", WITHOUT_MIGRATIONS),
+    ),
+    Suite(
+        "Batch on Spark",
+        ("spark",),
+        ("spark",),
+        ("tests/contract/test_engine.py", "tests/laws/test_folds.py", "tests/golden", "tests/end_to_end/test_spark.py"),
+        0,
     ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.

@@ -1,11 +1,13 @@
 """Servers that run already, named by the environment, as the suite's own settings."""
 
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL"
 RABBITMQ = "TEST_AMQP_URL"
+SPARK = "TEST_SPARK_MASTER"
 PROFILE = "TEST_PROFILE"
 """Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
 
@@ -22,8 +24,11 @@ def name_in_settings(data_dir: Path) -> None:
                 os.environ[variable] = url._replace(path=f"/{name}_{variable.partition('_')[0].lower()}").geturl()
         elif part == "redis":
             os.environ["REDIS_URL"] = os.environ[REDIS]
+        elif part == "spark":
+            os.environ |= {"BATCH_ENGINE": "spark", "SPARK_MASTER": os.environ[SPARK]}
+            os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
         else:
-            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql and redis.")
+            raise ValueError(f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql, redis and spark.")
 
 
 def own_name(data_dir: Path) -> str:
