@@ -12,6 +12,7 @@ from statsproject.addresses import database_at, database_of_views, refuse_shared
 from statsproject.environment import (
     env_bool,
     env_choice,
+    env_directory,
     env_int,
     env_list,
     env_mail,
@@ -132,7 +133,7 @@ BATCH_ENGINE: dict[str, Any] = {
         "OPTIONS": {"master": os.environ.get("SPARK_MASTER") or "local[*]"},
     },
 }[env_choice("BATCH_ENGINE", ("duckdb", "spark"))]
-ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
+ARCHIVE_DIR = env_directory("ARCHIVE_DIR", DATA_DIR / "archive")
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = os.environ.get("REDIS_URL") or f"unix://{REDIS_SOCKET}"

@@ -22,8 +22,9 @@ if "statsproject.settings" in sys.modules:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite sets its own DATA_DIR before it reads settings.")
 DATA_DIR = Path(tempfile.mkdtemp(prefix="affluence-test-"))
 for name in (
-    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL", "AMQP_URL", "BATCH_ENGINE", "SPARK_MASTER", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
+    "REDIS_URL", "DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL", "CELERY_BROKER_URL", "AMQP_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS",
     "HOST", "PORT", "DEMO", "TRUSTED_PROXIES", "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
+    "BATCH_ENGINE", "SPARK_MASTER", "ARCHIVE_DIR",
 ):  # fmt: skip
     os.environ.pop(name, None)
 for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):

@@ -207,6 +207,7 @@ def _opened(master: str, directory: Path) -> "SparkSession":
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     is_local = master.startswith("local")
     if is_local:
         os.environ["PYSPARK_PYTHON"] = sys.executable  # by default the first python3 of PATH
