@@ -62,6 +62,7 @@ CONFIGURATION = {
     # A cluster is held while a run works, not between runs.
     "spark.dynamicAllocation.enabled": "true",
     "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+    "spark.dynamicAllocation.shuffleTracking.timeout": "60s",
     # Backslashes in the texts of a declaration are themselves.
     "spark.sql.parser.escapedStringLiterals": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
