@@ -39,7 +39,7 @@ def duckdb(monkeypatch):
     spark.close()
 
 
-def test_every_kind_of_run_writes_the_bytes_that_duckdb_writes(fresh, duckdb):  # noqa: F811
+def test_runs_of_each_kind_write_the_bytes_of_the_other_engine(fresh, duckdb):  # noqa: F811
     rng = random.Random(5)
     for slug, zone in HUBS.items():
         Hub.objects.create(slug=slug, timezone=zone)

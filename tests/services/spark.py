@@ -1,9 +1,9 @@
 """Spark from requirements-spark.txt: a master and a worker of a standalone cluster, which know nothing of the project."""
 
+import importlib.metadata
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -37,14 +37,15 @@ class Spark(Server):
         self.home = Path(found.origin).parent
         self.worker: subprocess.Popen | None = None
         self.pages = free_port()
-        version = re.search(r'"(.+)"', (self.home / "version.py").read_text())
-        return f"Spark {version and version[1]}"
+        return f"Spark {importlib.metadata.version('pyspark')}"
 
     def command(self) -> Sequence[str]:
         return self._of("master.Master", "--port", str(self.port), "--webui-port", str(self.pages))
 
     def environment(self) -> dict[str, str]:
-        return {"SPARK_HOME": str(self.home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m"}
+        # Without its REST server, which would take a port that is always the same.
+        options = {"SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false", "SPARK_DAEMON_MEMORY": "512m"}
+        return {"SPARK_HOME": str(self.home), "SPARK_LOCAL_IP": "127.0.0.1", **options}
 
     def start(self) -> None:
         """Start the worker too, which looks for its master until it is there."""
