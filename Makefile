@@ -6,9 +6,10 @@ UV_VERSION := 0.13.9
 BIN := $(VENV)/bin
 hash = $(shell cat $(1) | cksum | tr ' ' '-')
 RUN_READY := $(VENV)/ready-run-$(call hash,requirements.txt)
+SPARK_READY := $(VENV)/ready-spark-$(call hash,requirements.txt requirements-spark.txt)
 DEV_READY := $(VENV)/ready-dev-$(call hash,requirements.txt requirements-dev.txt)
 
-.PHONY: help run test test-services test-faults check fix bench messages lock clean
+.PHONY: help run spark test test-services test-faults check fix bench messages lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,6 +17,8 @@ help: ## this list
 
 run: $(RUN_READY) ## everything on this machine; PORT, HOST, DATA_DIR, DEMO=0 change it
 	@exec $(BIN)/python manage.py serve --stop-with-parent
+
+spark: $(SPARK_READY) ## install what BATCH_ENGINE=spark needs, about 500 MB; Java 17 or newer must be there
 
 test: $(DEV_READY) ## the test suite, embedded parts only; ARGS="-k name"
 	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not services" $(ARGS)
@@ -48,6 +51,7 @@ messages: $(DEV_READY) ## gather the texts of the pages into locale/, and compil
 lock: $(VENV)/ready ## resolve requirements*.in anew into pinned requirements*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header requirements.in -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header requirements-spark.in -o requirements-spark.txt
 
 clean: ## remove the virtual environment and caches; data stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -71,6 +75,11 @@ $(RUN_READY): | $(VENV)/ready
 	@echo "Installing requirements.txt into $(VENV)" >&2
 	@$(call install,-r requirements.txt)
 	@rm -f $(VENV)/ready-run-* && touch $@
+
+$(SPARK_READY): $(RUN_READY)
+	@echo "Installing requirements-spark.txt into $(VENV)" >&2
+	@$(call install,-r requirements-spark.txt)
+	@rm -f $(VENV)/ready-spark-* && touch $@
 
 $(DEV_READY): $(RUN_READY)
 	@echo "Installing requirements-dev.txt into $(VENV)" >&2

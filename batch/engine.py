@@ -17,6 +17,10 @@ Span = tuple[int, int]
 """A half-open range of occurrence in milliseconds."""
 
 
+class EngineAway(Exception):
+    """An engine, or something that it needs, is not there: what, and the way out."""
+
+
 class Window(ABC):
     """Some events held ready for several folds."""
 
@@ -33,11 +37,23 @@ class Window(ABC):
 
 
 class Engine(ABC):
-    """Folds events at rest."""
+    """Folds events at rest: what batch runs work with."""
 
     @abstractmethod
     def window(self, paths: Sequence[str], spans: Sequence[Span] | None = None) -> AbstractContextManager[Window]:
         """The events of files of the archive, of those that occurred in one of `spans` (None: all)."""
+
+    @abstractmethod
+    def rows(self, paths: Sequence[str], select: str, where: str, parameters: Sequence[object]) -> Iterator[tuple]:
+        """Rows of an SQL selection over the events of files, in SQL that every engine reads."""
+
+    def trouble(self) -> str | None:
+        """What is wrong with the server behind it, in a sentence; None where it serves, or there is none."""
+        return None
+
+
+class RawEngine(ABC):
+    """Answers questions of raw events while somebody waits: over files, and a table of events that are in none yet."""
 
     @abstractmethod
     def ask(
@@ -49,16 +65,24 @@ class Engine(ABC):
         keys: Mapping[str, str],
         measures: Sequence[Measure],
     ) -> Cells:
-        """One fold by SQL expressions over files and a table of events that are in none: for queries of raw events."""
+        """One fold by SQL expressions."""
 
     @abstractmethod
-    def rows(
+    def select(
         self, paths: Sequence[str], tail: pa.Table | None, select: str, where: str, parameters: Sequence[object]
     ) -> Iterator[tuple]:
-        """Rows of an SQL selection over the same events."""
+        """Rows of an SQL selection."""
 
 
 @cache
 def engine() -> Engine:
-    """The engine that settings name. Raises ImportError, TypeError for a wrong backend or option, at start."""
+    """The engine that settings name. Raises ImportError, TypeError, ValueError for a wrong backend or option, and
+    EngineAway where something is not installed: at start.
+    """
     return import_string(settings.BATCH_ENGINE["BACKEND"])(**settings.BATCH_ENGINE["OPTIONS"])
+
+
+@cache
+def raw_engine() -> RawEngine:
+    """The engine of questions, which is the same whatever runs are made with: an answer cannot wait for a cluster."""
+    return import_string(settings.RAW_ENGINE["BACKEND"])(**settings.RAW_ENGINE["OPTIONS"])

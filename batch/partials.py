@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aggregations.cells import Cells, assemble
+from aggregations.cells import Cells, assemble, split_by_hub
 from aggregations.columns import Key, value_order
 from aggregations.measures import Measure
+from aggregations.rollups import Rollup
 from aggregations.sql import collected_fields
 
 
@@ -27,6 +28,10 @@ class Partials:
     def fold(self, keys: Sequence[str], measures: Sequence[Measure]) -> Cells:
         """The cells under `keys`, sorted by them in that order."""
         return assemble({name: self._key(name) for name in keys}, measures, self._contributions, self._collected)
+
+    def by_hub(self, rollup: Rollup) -> dict[str, Cells]:
+        """The cells of a rollup by hub, with `rollup.keys` as keys, of the rows of a family that holds it."""
+        return split_by_hub(self.fold(["hub", *rollup.keys], rollup.measures), rollup.measures)
 
     def _contribution(self, measure: Measure) -> np.ndarray:
         values = self._table[f"measure_{measure.name}"].combine_chunks()
@@ -47,3 +52,8 @@ class Partials:
             codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
             self._keys[name] = Key(vocabulary, ranks[codes] if len(codes) else codes)
         return self._keys[name]
+
+
+def measures_of(rollups: Sequence[Rollup]) -> list[Measure]:
+    """The measures of all rollups, each once."""
+    return list({measure.name: measure for rollup in rollups for measure in rollup.measures}.values())

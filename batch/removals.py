@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from django.db import transaction
 from django.db.models import F
 
-from aggregations.rollups import HOUR_MS
+from aggregations.sql import HOUR_SQL
 from batch import archive, kept, ledger
 from batch.engine import Engine
 from batch.models import ArchiveFile, Run
@@ -63,8 +63,8 @@ def emptier_hours(engine: Engine, epoch: int) -> dict[str, set[int]]:
     hours: dict[str, set[int]] = {}
     for removal in Removal.objects.filter(epoch=epoch, visitor__isnull=False):
         paths = archive.paths(archive.held(epoch, removal.hub))
-        select = f"DISTINCT occurred_at // {HOUR_MS}"
-        found = engine.rows(paths, None, select, "hub = ? AND visitor = ?", [removal.hub, removal.visitor])
+        select, where = f"DISTINCT {HOUR_SQL}", "hub = ? AND visitor = ?"
+        found = engine.rows(paths, select, where, [removal.hub, removal.visitor])
         hours.setdefault(removal.hub, set()).update(int(hour) for (hour,) in found)
     return hours
 

@@ -22,6 +22,7 @@ from django.utils import timezone
 from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms, moment_of
 from aggregations.cells import Cells, DamagedCells, encode, merge, nothing
 from aggregations.rollups import DECLARATION, HOUR_MS, ROLLUPS, Rollup, rollup_named
+from aggregations.sql import HOUR_SQL
 from batch import archive, kept, ledger, removals, restatements
 from batch.cover import Hours, is_within, joined
 from batch.deltas import Deltas
@@ -236,8 +237,7 @@ class _Work:
         since = ledger.last_epoch_from_raw_events()
         touched = {hub: set(hours) for hub, hours in self._emptier.items()}
         files = archive.touched(since, self._epoch)
-        hour = f"occurred_at // {HOUR_MS}"
-        for hub, start in self._engine.rows(archive.paths(files), None, f"DISTINCT hub, {hour}", "true", []):
+        for hub, start in self._engine.rows(archive.paths(files), f"DISTINCT hub, {HOUR_SQL}", "true", []):
             touched.setdefault(hub, set()).add(int(start))
         limited = {hub: list(_limited(hours, self._zone(hub))) for hub, hours in sorted(touched.items())}
         self._count("recompute", 0, sum(map(len, limited.values())) * len(ROLLUPS))

@@ -17,7 +17,7 @@ from statsproject.supervisor import MARK, end_orphans
 
 PROFILES = {
     "embedded": ("commits", "collecting", "visible", "hour", "history", "distinct", "peak", "start"),
-    "services": ("elastic", "mongo"),
+    "services": ("elastic", "mongo", "spark"),
 }
 """Each scenario is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
 SCENARIOS = tuple(name for scenarios in PROFILES.values() for name in scenarios)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from batch.engine import engine
+from batch.engine import engine, raw_engine
 from batch.view_store import view_store
 from events.log import LogUnfit, event_log
 from statsproject.environment import readable_by_others
@@ -14,6 +14,7 @@ STORES: tuple[tuple[str, Callable[[], object]], ...] = (
     ("EVENT_LOG", event_log),
     ("VIEW_STORE", view_store),
     ("BATCH_ENGINE", engine),
+    ("RAW_ENGINE", raw_engine),
 )
 
 

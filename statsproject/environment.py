@@ -49,6 +49,18 @@ def env_choice(name: str, choices: tuple[str, ...]) -> str:
     return text
 
 
+def env_directory(name: str, default: Path) -> Path:
+    """The directory of `name`. Raises ImproperlyConfigured for a URL."""
+    text = os.environ.get(name, "")
+    if "://" in text:
+        scheme = text.partition(":")[0]
+        raise ImproperlyConfigured(
+            f"{name} names a place by {scheme}://, and object stores are not supported yet; name a directory, which may lie"
+            " on a volume that several machines share."
+        )
+    return Path(text or default).resolve()
+
+
 def env_list(name: str) -> list[str]:
     """The words of `name` between commas; none by default."""
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]

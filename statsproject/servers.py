@@ -10,6 +10,7 @@ from functools import partial
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from batch.engine import engine
 from batch.view_store import view_store
 from events.log import event_log
 from speed import server as redis_server
@@ -52,6 +53,8 @@ def used() -> list[Server]:
         found.append(Server("event_log", "EVENT_LOG_URL", event_log().trouble))
     if not settings.REDIS_URL.startswith("unix://"):
         found.append(Server("redis", "REDIS_URL", redis_server.trouble))
+    if settings.BATCH_ENGINE["OPTIONS"].get("master", "").startswith("spark://"):
+        found.append(Server("batch_engine", "SPARK_MASTER", engine().trouble))
     return found
 
 

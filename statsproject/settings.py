@@ -19,6 +19,7 @@ from statsproject.addresses import (
 from statsproject.environment import (
     env_bool,
     env_choice,
+    env_directory,
     env_int,
     env_list,
     env_mail,
@@ -137,8 +138,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 EVENT_LOG = event_log_at("EVENT_LOG_URL")
 EVENT_LOG_PARTITION = partition_of("EVENT_LOG_PARTITION")
 VIEW_STORE = view_store_at("VIEW_STORE_URL")
-BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
-ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
+RAW_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
+BATCH_ENGINE: dict[str, Any] = {
+    "duckdb": RAW_ENGINE,
+    "spark": {
+        "BACKEND": "batch.engines.spark.SparkEngine",
+        "OPTIONS": {"master": os.environ.get("SPARK_MASTER") or "local[*]"},
+    },
+}[env_choice("BATCH_ENGINE", ("duckdb", "spark"))]
+ARCHIVE_DIR = env_directory("ARCHIVE_DIR", DATA_DIR / "archive")
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = redis_at("REDIS_URL", f"unix://{REDIS_SOCKET}")

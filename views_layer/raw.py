@@ -13,7 +13,7 @@ import pyarrow as pa
 from aggregations.cells import Cells
 from aggregations.measures import Measure
 from batch import archive
-from batch.engine import Span, engine
+from batch.engine import Span, raw_engine
 from batch.view_store import RowsGone
 from events.log import Chunk, Position, at_or_before, event_log
 from views_layer.seam import Moment
@@ -141,7 +141,7 @@ def fold(
     keys |= {alias: expression(name) for alias, name in names.items()}
     paths, tail, where, parameters = _events(moment, hub, spans)
     with _files(paths):
-        cells = engine().ask(paths, tail, where, parameters, keys, measures)
+        cells = raw_engine().ask(paths, tail, where, parameters, keys, measures)
     return Cells({names.get(alias, alias): key for alias, key in cells.keys.items()}, cells.columns, cells.size)
 
 
@@ -151,7 +151,7 @@ def rows(
     """Rows of an SQL selection over a hub's events in a range of occurrence; `values` are the parameters of `where`."""
     paths, tail, condition, parameters = _events(moment, hub, [span])
     with _files(paths):
-        return list(engine().rows(paths, tail, select, f"{condition} AND {where}", [*parameters, *values]))
+        return list(raw_engine().select(paths, tail, select, f"{condition} AND {where}", [*parameters, *values]))
 
 
 @contextmanager

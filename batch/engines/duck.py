@@ -8,16 +8,17 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from aggregations.cells import Cells, split_by_hub
+from aggregations.cells import Cells
 from aggregations.measures import Measure
 from aggregations.rollups import Rollup
-from aggregations.sql import by_family, family_statement, statement
+from aggregations.sql import family_statement, statement
 from batch.archive import SCHEMA
-from batch.engine import Engine, Span, Window
-from batch.partials import Partials
+from batch.engine import Engine, RawEngine, Span, Window
+from batch.families import FamilyWindow, spans_sql
+from batch.partials import Partials, measures_of
 
 
-class DuckEngine(Engine):
+class DuckEngine(Engine, RawEngine):
     """`threads` and `memory_limit` (such as "512MB") bound what a fold may take."""
 
     def __init__(self, threads: int = 2, memory_limit: str = "1GB") -> None:
@@ -41,10 +42,8 @@ class DuckEngine(Engine):
     def window(self, paths: Sequence[str], spans: Sequence[Span] | None = None) -> Iterator[Window]:
         connection = self._connect()
         try:
-            condition = "true" if spans is None else _spans_sql(spans)
-            connection.execute(
-                f"CREATE TEMP TABLE held AS SELECT * FROM {_relation(connection, paths, None)} WHERE {condition}"
-            )
+            relation = _relation(connection, paths, None)
+            connection.execute(f"CREATE TEMP TABLE held AS SELECT * FROM {relation} WHERE {spans_sql(spans)}")
             with ThreadPoolExecutor(1, "duck") as ahead:
                 yield DuckWindow(connection, ahead)
         finally:
@@ -68,7 +67,10 @@ class DuckEngine(Engine):
         finally:
             connection.close()
 
-    def rows(
+    def rows(self, paths: Sequence[str], select: str, where: str, parameters: Sequence[object]) -> Iterator[tuple]:
+        return self.select(paths, None, select, where, parameters)
+
+    def select(
         self, paths: Sequence[str], tail: pa.Table | None, select: str, where: str, parameters: Sequence[object]
     ) -> Iterator[tuple]:
         connection = self._connect()
@@ -79,24 +81,17 @@ class DuckEngine(Engine):
             connection.close()
 
 
-class DuckWindow(Window):
-    """Events in a temporary table. One thread asks for the rows of the next family while the caller uses the last."""
+class DuckWindow(FamilyWindow):
+    """Events in a temporary table."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, ahead: ThreadPoolExecutor) -> None:
-        self._connection, self._ahead = connection, ahead
+        super().__init__(ahead)
+        self._connection = connection
 
-    def folds(self, rollups: Sequence[Rollup]) -> Iterator[tuple[Rollup, dict[str, Cells]]]:
-        families = [(family, members, _measures(members)) for family, members in by_family(rollups)]
-        ahead = [self._ahead.submit(self._ask, family, measures) for family, _, measures in families[:1]]
-        for number, (_, members, measures) in enumerate(families):
-            partials = Partials(ahead.pop().result(), measures)
-            for family, _, others in families[number + 1 : number + 2]:
-                ahead.append(self._ahead.submit(self._ask, family, others))
-            for rollup in members:
-                yield rollup, split_by_hub(partials.fold(["hub", *rollup.keys], rollup.measures), rollup.measures)
-
-    def _ask(self, family: Sequence[str], measures: Sequence[Measure]) -> pa.Table:
-        return self._connection.sql(family_statement(family, measures, "held")).to_arrow_table()
+    def ask(self, family: Sequence[str], members: Sequence[Rollup]) -> Partials:
+        measures = measures_of(members)
+        table = self._connection.sql(family_statement(family, measures, "held")).to_arrow_table()
+        return Partials(table, measures)
 
     def count(self) -> int:
         return self._connection.execute("SELECT count(*) FROM held").fetchall()[0][0]
@@ -111,12 +106,3 @@ def _relation(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], tail:
         connection.register("tail", SCHEMA.empty_table() if tail is None else tail)
         parts.append("SELECT * FROM tail")
     return "(" + " UNION ALL ".join(parts) + ")"
-
-
-def _spans_sql(spans: Sequence[Span]) -> str:
-    return "(" + " OR ".join(f"(occurred_at >= {start} AND occurred_at < {end})" for start, end in spans) + ")"
-
-
-def _measures(rollups: Sequence[Rollup]) -> list[Measure]:
-    """The measures of all rollups, each once."""
-    return list({measure.name: measure for rollup in rollups for measure in rollup.measures}.values())

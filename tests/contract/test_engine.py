@@ -1,5 +1,6 @@
 """What every backend of the batch engine promises."""
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from aggregations import cells
+from aggregations.cells import Cells
 from aggregations.columns import EventColumns
 from aggregations.event import Event
-from aggregations.rollups import HOUR_MS, ROLLUPS, rollup_named
+from aggregations.rollups import HOUR_MS, ROLLUPS, Rollup, rollup_named
+from aggregations.sql import HOUR_SQL
 from batch.archive import table_of
-from batch.engine import Engine
+from batch.engine import Engine, RawEngine
 from batch.engines.duck import DuckEngine
+from batch.engines.spark import SparkEngine
+from tests.engines import spark_engine
 
 HUB, PAGE = rollup_named("hub"), rollup_named("media_page")
 
@@ -31,6 +36,11 @@ EVENTS = [
     event(6, hour=-2, media="", action="download"),
     event(7, hour=12, media="\U0001f4d6", is_clamped=True),
 ]
+
+
+def encoded(rollup: Rollup, found: dict[str, Cells]) -> dict[str, bytes]:
+    """The bytes of a rollup's cells, by hub."""
+    return {hub: cells.encode(some, rollup.measures) for hub, some in found.items()}
 
 
 class EngineContract:
@@ -53,13 +63,10 @@ class EngineContract:
         pq.write_table(table_of(events), path)
         return str(path)
 
-    @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
-    def test_it_folds_to_the_bytes_of_the_python_fold(self, engine, paths, rollup):
+    def test_it_folds_to_the_bytes_of_the_python_fold(self, engine, paths):
         with engine.window(paths) as window:
-            ((_, folded),) = window.folds([rollup])
-        expected = cells.fold(EventColumns(EVENTS), rollup)
-        found = {hub: cells.encode(some, rollup.measures) for hub, some in folded.items()}
-        assert found == {hub: cells.encode(some, rollup.measures) for hub, some in expected.items()}
+            folded = {rollup.name: encoded(rollup, found) for rollup, found in window.folds(ROLLUPS)}
+        assert folded == {rollup.name: encoded(rollup, cells.fold(EventColumns(EVENTS), rollup)) for rollup in ROLLUPS}
 
     @pytest.mark.parametrize(
         ("spans", "count"),
@@ -96,12 +103,34 @@ class EngineContract:
         with pytest.raises(Exception, match=r"it.s 1\.parquet"), engine.window(paths) as window:
             window.count()
 
+    def test_it_gives_rows_of_files(self, engine, paths):
+        where, parameters = "occurred_at >= ? AND hub = ?", [10 * HOUR_MS + 2, "acme"]
+        found = engine.rows(paths, f"DISTINCT hub, {HOUR_SQL}, is_bot", where, parameters)
+        assert sorted(found) == [("acme", 10, False), ("acme", 10, True), ("acme", 12, False)]
+
+    def test_it_gives_no_rows_of_no_files(self, engine):
+        assert list(engine.rows([], "DISTINCT hub", "true", [])) == []
+
+
+class RawEngineContract:
+    """Inherited by a test class for each backend that answers questions, which provides the hook below."""
+
+    def make_engine(self) -> RawEngine:
+        raise NotImplementedError
+
+    file = staticmethod(EngineContract.file)
+    paths = EngineContract.paths
+
+    @pytest.fixture
+    def raw_engine(self) -> RawEngine:
+        return self.make_engine()
+
     @pytest.mark.parametrize("count", [0, 2, 5, 7])
-    def test_it_asks_files_and_a_tail_as_one(self, engine, tmp_path, count):
+    def test_it_asks_files_and_a_tail_as_one(self, raw_engine, tmp_path, count):
         files = [self.file(tmp_path / "a.parquet", EVENTS[:count])] if count else []
         tail = table_of(EVENTS[count:]) if count < len(EVENTS) else None
         keys = {"media": "media", "hour": f"CAST(floor(occurred_at / {HOUR_MS}.0) AS BIGINT)"}
-        found = engine.ask(files, tail, "hub = ? AND NOT is_bot", ["acme"], keys, HUB.measures)
+        found = raw_engine.ask(files, tail, "hub = ? AND NOT is_bot", ["acme"], keys, HUB.measures)
         wanted = [e for e in EVENTS if e.hub == "acme" and not e.is_bot]
         expected = cells.fold(EventColumns(wanted), rollup_named("media"))["acme"]
         states = {(media, hour): state["events"] for (hour, _, media), state in expected.states(PAGE.measures).items()}
@@ -110,15 +139,47 @@ class EngineContract:
             e.visit for e in wanted
         }
 
-    def test_it_asks_for_nothing(self, engine):
-        assert engine.ask([], None, "true", [], {"media": "media"}, HUB.measures).size == 0
+    def test_it_asks_for_nothing(self, raw_engine):
+        assert raw_engine.ask([], None, "true", [], {"media": "media"}, HUB.measures).size == 0
 
-    def test_it_gives_rows_of_files_and_tail(self, engine, paths):
+    def test_it_gives_rows_of_files_and_tail(self, raw_engine, paths):
         tail = table_of([event(9, media="tail", properties={"z": True, "a": 1})])
-        found = list(engine.rows(paths[:1], tail, "id, media, properties", "occurred_at >= ?", [10 * HOUR_MS + 2]))
+        found = list(
+            raw_engine.select(paths[:1], tail, "id, media, properties", "occurred_at >= ?", [10 * HOUR_MS + 2])
+        )
         assert sorted(found) == [("e2", "a", None), ("e3", None, None), ("e9", "tail", '{"a": 1, "z": true}')]
 
 
-class TestDuckEngine(EngineContract):
-    def make_engine(self) -> Engine:
+class TestDuckEngine(EngineContract, RawEngineContract):
+    def make_engine(self) -> DuckEngine:
         return DuckEngine(threads=1, memory_limit="256MB")
+
+
+@pytest.mark.services
+class TestSparkEngine(EngineContract):
+    def make_engine(self) -> SparkEngine:
+        return spark_engine()
+
+    def test_a_path_is_no_pattern(self, tmp_path):
+        folder = tmp_path / "a [x]{y}*? b%20"
+        folder.mkdir()
+        with self.make_engine().window([self.file(folder / "1.parquet", EVENTS)]) as window:
+            assert window.count() == len(EVENTS)
+
+    def test_a_session_whose_java_died_is_opened_anew(self, paths):
+        engine = self.make_engine()
+        first = java_of(engine)
+        first.kill()
+        first.wait()
+        with engine.window(paths) as window:
+            assert (window.count(), java_of(engine).pid != first.pid) == (7, True)
+
+    def test_a_session_that_is_closed_leaves_no_process(self, paths):
+        engine = self.make_engine()
+        java = java_of(engine)
+        engine.close()
+        assert java.poll() is not None
+
+
+def java_of(engine: SparkEngine) -> subprocess.Popen:
+    return engine.session().sparkContext._gateway.proc

@@ -14,7 +14,7 @@ from aggregations.event import Event, decode_events, encode_events
 from aggregations.reference import reference_fold
 from aggregations.rollups import ROLLUPS, Rollup
 from batch import archive
-from batch.engines.duck import DuckEngine
+from tests.engines import ENGINES
 from tests.laws.events import EVERY_KIND, HOUR, lists
 
 ALL = (*ROLLUPS, *EVERY_KIND)
@@ -65,32 +65,35 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("archive")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=12)
 @given(events=lists, cut=st.integers(0, 40))
-def test_duckdb_gives_the_bytes_of_the_fold(folder, events, cut):
+def test_an_engine_gives_the_bytes_of_the_fold(folder, engine, events, cut):
     paths = []
     for number, some in enumerate((events[:cut], events[cut:])):
         paths.append(str(folder / f"{number}.parquet"))
         pq.write_table(archive.table_of(some), paths[-1])
-    with DuckEngine().window(paths) as window:
+    with engine().window(paths) as window:
         assert window.count() == len(events)
         found = {rollup.name: encoded(cells, rollup) for rollup, cells in window.folds(ALL)}
     assert found == {rollup.name: encoded(folded(events, rollup), rollup) for rollup in ALL}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=8)
 @given(events=lists)
-def test_duckdb_folds_a_span_as_the_events_in_it(folder, events):
+def test_an_engine_folds_a_span_as_the_events_in_it(folder, engine, events):
     spans = [(475_000 * HOUR, 475_001 * HOUR), (475_002 * HOUR, 475_003 * HOUR)]
     kept = [event for event in events if any(start <= event.occurred_at < end for start, end in spans)]
     path = str(folder / "spans.parquet")
     pq.write_table(archive.table_of(events), path)
-    with DuckEngine().window([path], spans) as window:
+    with engine().window([path], spans) as window:
         found = {rollup.name: encoded(cells, rollup) for rollup, cells in window.folds(SOME)}
     assert found == {rollup.name: encoded(folded(kept, rollup), rollup) for rollup in SOME}
 
 
-def test_a_large_set_has_the_same_bytes_from_every_engine(folder):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_large_set_has_the_same_bytes_from_every_engine(folder, engine):
     events = [
         Event("acme", "x", "view", 475_000 * HOUR, 0, visitor=n % 700 + 1, visit=n + 1, visit_number=1)
         for n in range(6_000)
@@ -99,7 +102,7 @@ def test_a_large_set_has_the_same_bytes_from_every_engine(folder):
     pq.write_table(archive.table_of(events), path)
     rollup = ROLLUPS[0]
     halves = [folded(events[::2], rollup)["acme"], folded(events[1::2], rollup)["acme"]]
-    with DuckEngine().window([path]) as window:
+    with engine().window([path]) as window:
         ((_, found),) = window.folds([rollup])
     expected = encode(found["acme"], rollup.measures)
     assert encode(merge(halves, rollup.measures), rollup.measures) == expected

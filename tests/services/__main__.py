@@ -1,7 +1,7 @@
 """`python -m tests.services`: starts the real servers, and runs the tests that need them. What cannot be had is skipped by name.
 
 A server that runs already is used where TEST_VIEW_STORE_URL (Elasticsearch), TEST_DATABASE_URL (PostgreSQL; a user who
-may create databases) or TEST_REDIS_URL (emptied!) names it.
+may create databases), TEST_REDIS_URL (emptied!) or TEST_SPARK_MASTER names it.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from tests.services.postgres import PostgreSQL
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis_server import BehindSentinels, InClusterMode, Redis, WithTls
 from tests.services.server import Missing, Server
+from tests.services.spark import Spark
 
 SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("redis", servers.REDIS, Redis),
@@ -30,6 +31,7 @@ SERVERS: tuple[tuple[str, str, type[Server]], ...] = (
     ("elasticsearch", servers.ELASTICSEARCH, Elasticsearch),
     ("rabbitmq", servers.RABBITMQ, RabbitMQ),
     ("ferretdb", servers.EVENT_LOG, FerretDB),
+    ("spark", servers.SPARK, Spark),
 )
 WITHOUT_MIGRATIONS = "--no-migrations"
 """Each process makes three databases; the line migrates them as `make run` does."""
@@ -96,6 +98,19 @@ SUITES = (
             "tests/unit/test_removals.py",
             "tests/unit/test_speed_recovery.py",
             *("-m", "not services", WITHOUT_MIGRATIONS),
+        ),
+        0,
+    ),
+    Suite(
+        "Batch on Spark",
+        ("spark",),
+        ("spark",),
+        (
+            "tests/contract/test_engine.py",
+            "tests/laws/test_folds.py",
+            "tests/golden",
+            "tests/end_to_end/test_spark.py",
+            *("-k", "not duck"),
         ),
         0,
     ),

@@ -1,6 +1,7 @@
 """Servers that run already, named by the environment, as the suite's own settings."""
 
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +9,8 @@ ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "
 REDIS_CLUSTER, REDIS_TLS, SENTINELS = "TEST_REDIS_CLUSTER_URL", "TEST_REDIS_TLS_URL", "TEST_SENTINELS_URL"
 OF_REDIS = {"redis": REDIS, "redis-cluster": REDIS_CLUSTER, "redis-tls": REDIS_TLS, "redis-behind-sentinels": SENTINELS}
 RABBITMQ, EVENT_LOG = "TEST_AMQP_URL", "TEST_EVENT_LOG_URL"
+RABBITMQ = "TEST_AMQP_URL"
+SPARK = "TEST_SPARK_MASTER"
 PROFILE = "TEST_PROFILE"
 """Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
 
@@ -26,9 +29,13 @@ def name_in_settings(data_dir: Path) -> None:
             os.environ["EVENT_LOG_URL"] = f"{os.environ[EVENT_LOG]}/{name}"
         elif part in OF_REDIS:
             os.environ["REDIS_URL"] = os.environ[OF_REDIS[part]]
+        elif part == "spark":
+            os.environ |= {"BATCH_ENGINE": "spark", "SPARK_MASTER": os.environ[SPARK]}
+            os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
         else:
             raise ValueError(
-                f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql, ferretdb and {', '.join(OF_REDIS)}."
+                f"{PROFILE} names {part!r}; it may name elasticsearch, postgresql, ferretdb, spark"
+                f" and {', '.join(OF_REDIS)}."
             )
 
 

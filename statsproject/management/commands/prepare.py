@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from events.log import event_log
 from statsproject import databases, servers
 from statsproject.celery import store_schedule
+from statsproject.checks import check_backends
 from statsproject.static_files import collect_static_files
 
 
@@ -19,6 +20,8 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if wrong := check_backends():
+            raise CommandError(" ".join(error.msg for error in wrong))
         try:
             servers.wait()
         except servers.Away as away:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
 
+from batch.engine import EngineAway
 from batch.models import Run
 from batch.view_store import StoreAway
 from events.log import LogAway, LogUnfit
@@ -37,6 +38,8 @@ class Command(BaseCommand):
                 raise CommandError(f"{away} Nothing is lost; run it again once the view store serves.") from away
             except (LogAway, LogUnfit) as away:
                 raise CommandError(f"{away} Nothing is lost; run it again.") from away
+            except EngineAway as away:
+                raise CommandError(f"{away} Nothing is lost; run it again then.") from away
             except (RedisError, TimeoutError) as error:
                 raise CommandError(f"{error} Is `make run` running with this DATA_DIR?") from error
         self.stdout.write(
