@@ -1,6 +1,6 @@
 """Ask: a question's answer as the API and the pages show it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -45,7 +45,18 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
         verify(current)
         return found
 
-    return _steady(read)
+    return steady(read)
+
+
+def every_row(hub: Hub, parameters: QueryDict, now: datetime) -> Iterator[dict[str, Any]]:
+    """The rows of all pages of an answer. Raises QueryError, before the first row."""
+    asked = parameters.copy()
+    while True:
+        found = answer(hub, asked, now)
+        yield from found["results"]
+        if not found["meta"]["next_cursor"]:
+            return
+        asked["cursor"] = found["meta"]["next_cursor"]
 
 
 def metric_catalogue() -> list[dict[str, Any]]:
@@ -65,7 +76,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
         verify(current)
         return found
 
-    found = _steady(read)
+    found = steady(read)
     minutes: list[tuple[int, set[int]]] = [(0, set()) for _ in range(30)]
     recent: set[int] = set()
     media: dict[str, set[int]] = {}
@@ -89,7 +100,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
     }
 
 
-def _steady(read: Callable[[], T]) -> T:
+def steady(read: Callable[[], T]) -> T:
     """What `read` gives; again where the rows that it began with were cleaned up meanwhile."""
     for _ in range(TRIES - 1):
         try:

@@ -78,6 +78,22 @@ class DuckEngine(Engine):
         finally:
             connection.close()
 
+    def table(
+        self,
+        paths: Sequence[str],
+        tail: pa.Table | None,
+        columns: Mapping[str, str],
+        where: str,
+        parameters: Sequence[object],
+    ) -> pa.Table:
+        connection = self._connect()
+        try:
+            select = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+            sql = f"SELECT {select} FROM {_relation(connection, paths, tail)} WHERE {where}"
+            return connection.sql(sql, params=list(parameters)).to_arrow_table()
+        finally:
+            connection.close()
+
 
 class DuckWindow(Window):
     """Events in a temporary table. One thread asks for the rows of the next family while the caller uses the last."""
