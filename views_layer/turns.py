@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ORDER = [("visit", "ascending"), ("occurred_at", "ascending"), ("id", "ascending")]
 COLUMNS = ("visitor", "visit", "page", "occurred_at", "id", "duration_ms")
 
 
@@ -35,8 +34,10 @@ def turns(reads: pa.Table) -> dict[int, Turns]:
     """
     if not reads.num_rows:
         return {}
-    reads = reads.take(pc.sort_indices(reads, sort_keys=ORDER))
-    visitor, visit, page, spent = (reads[name].to_numpy() for name in ("visitor", "visit", "page", "duration_ms"))
+    order = _order(reads)
+    visitor, visit, page, spent = (
+        reads[name].to_numpy()[order] for name in ("visitor", "visit", "page", "duration_ms")
+    )
     pages, place = np.unique(page, return_inverse=True)
     begins = np.r_[True, visit[1:] != visit[:-1]]
     ends = np.r_[begins[1:], True]
@@ -51,17 +52,40 @@ def turns(reads: pa.Table) -> dict[int, Turns]:
     return {number: Turns(*row) for number, row in zip(pages.tolist(), rows, strict=True)}
 
 
+def _order(reads: pa.Table) -> np.ndarray:
+    """The rows by visit, `occurred_at` and `id`. Ids are looked at only where a visit has several reads at one instant."""
+    visit, at = reads["visit"].to_numpy(), reads["occurred_at"].to_numpy()
+    order = _order_by(visit, at)
+    is_same = (visit[order[1:]] == visit[order[:-1]]) & (at[order[1:]] == at[order[:-1]])
+    places = np.flatnonzero(np.r_[is_same, False] | np.r_[False, is_same])
+    rows = order[places]
+    ids = reads["id"].take(pa.array(rows)).combine_chunks()
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[pc.array_sort_indices(ids).to_numpy()] = np.arange(len(rows))
+    order[places] = rows[np.lexsort((rank, at[rows], visit[rows]))]
+    return order
+
+
+def _order_by(major: np.ndarray, minor: np.ndarray) -> np.ndarray:
+    """The rows by `major`, then `minor`: by one number that holds both where one can, which takes a fifth of the time."""
+    high, low = major - major.min(), minor - minor.min()
+    bits = int(low.max()).bit_length()
+    if int(high.max()).bit_length() + bits > 63:
+        return np.lexsort((low, high))
+    return np.argsort(high << bits | low)
+
+
 def _medians(visitor: np.ndarray, place: np.ndarray, spent: np.ndarray, count: int) -> np.ndarray:
     """For each place the median over its readers of the whole time that each spent there; of an even number of readers
     the mean of the two in the middle, rounded down."""
-    pairs, pair = np.unique(visitor * count + place, return_inverse=True)
-    sums = np.zeros(len(pairs), dtype=np.int64)
-    np.add.at(sums, pair, spent)
-    places = pairs % count
-    order = np.lexsort((sums, places))
+    pair = visitor * count + place
+    order = np.argsort(pair)
+    begins = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    sums = np.add.reduceat(spent[order], begins)
+    places = place[order[begins]]
     readers = np.bincount(places, minlength=count)
     first = np.cumsum(readers) - readers
-    ordered = sums[order]
+    ordered = sums[_order_by(places, sums)]
     return (ordered[first + (readers - 1) // 2] + ordered[first + readers // 2]) // 2
 
 
