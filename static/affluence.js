@@ -15,7 +15,7 @@
   function chooseTheme(theme) {
     if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
     try { localStorage.setItem("affluence-theme", theme); } catch { /* kept for this page only */ }
-    drawChart();
+    drawCharts();
   }
 
   function showTheme() {
@@ -43,9 +43,9 @@
     if (event.target.matches("[data-themes] input")) chooseTheme(event.target.value);
   });
 
-  // The chart. Its figures are those of the table behind it, its colours those of its legend.
+  // Charts. Their figures are those of the table behind them, their colours those of their legends.
 
-  let chart = null;
+  const charts = new Map(); // by [data-chart]
 
   const figure = {
     count: (value) => Math.round(value * 100) / 100,
@@ -83,8 +83,8 @@
       now: probe(".key-now", "::before"),
       before: probe(".key-before", "::before"),
       text: getComputedStyle(find(".legend", card)).color,
-      line: getComputedStyle(card).borderTopColor,
-      ground: getComputedStyle(card).backgroundColor,
+      line: getComputedStyle(card.closest(".card")).borderTopColor,
+      ground: getComputedStyle(card.closest(".card")).backgroundColor,
     };
   }
 
@@ -93,15 +93,25 @@
     return numbers ? `rgba(${numbers.slice(0, 3).join(", ")}, ${alpha})` : colour;
   }
 
-  function drawChart() {
-    if (chart) { chart.destroy(); chart = null; }
-    const card = find("[data-chart]");
-    if (!card || !window.Chart) return;
-    const rows = all("[data-series] tbody tr", card);
-    const number = (text) => (text === "" ? null : Number(text));
-    const kind = card.dataset.chart;
-    const colour = colours(card);
-    const values = rows.map((row) => number(row.dataset.value));
+  function drawCharts() {
+    for (const chart of charts.values()) chart.destroy();
+    charts.clear();
+    if (window.Chart) for (const card of all("[data-chart]")) charts.set(card, drawn(card));
+  }
+
+  const number = (text) => (text === "" ? null : Number(text));
+
+  // The numbers and cells of one key of a legend: of the column that it names, else of the rows themselves.
+  function seriesOf(key, rows, index) {
+    const column = key.dataset.column;
+    const cells = rows.map((row) => (column ? find(`[data-column="${column}"]`, row) : all("td", row)[index]));
+    const name = index ? "previous" : "value";
+    return { label: key.textContent, cells, data: column ? cells.map((cell) => number(cell.dataset.value)) : rows.map((row) => number(row.dataset[name])) };
+  }
+
+  // What a line of the chart looks like: the first with its area, dots where it is short, dashes where it still runs.
+  function lines(series, rows, colour) {
+    const values = series[0].data;
     const running = rows.findIndex((row) => row.dataset.phase === "running");
     const isKnown = (index) => values[index] !== null && values[index] !== undefined;
     const isFew = values.filter((value) => value !== null).length < 3;
@@ -118,22 +128,32 @@
       borderWidth: 2, pointRadius: 0, pointHoverRadius: 5, pointHoverBorderWidth: 2, pointHoverBorderColor: colour.ground,
       cubicInterpolationMode: "monotone", borderCapStyle: "round", borderJoinStyle: "round",
     };
-    const datasets = [{
-      ...line, label: find(".key-now", card).textContent, data: values, borderColor: colour.now, backgroundColor: area, fill: true,
+    const styles = [{
+      borderColor: colour.now, backgroundColor: area, fill: true,
       pointHoverBackgroundColor: colour.now, pointBackgroundColor: colour.now,
       pointRadius: (context) => (isDot(context.dataIndex) ? 3.5 : 0),
       segment: { borderDash: (context) => (running >= 0 && context.p1DataIndex === running ? [3, 5] : undefined) },
+    }, {
+      borderColor: colour.before, borderWidth: 1.5, borderDash: [5, 5], pointHoverBackgroundColor: colour.before, pointRadius: isFew ? 3 : 0,
     }];
-    const before = find(".key-before", card);
-    if (before) {
-      datasets.push({
-        ...line, label: before.textContent, data: rows.map((row) => number(row.dataset.previous)), borderColor: colour.before,
-        borderWidth: 1.5, borderDash: [5, 5], pointHoverBackgroundColor: colour.before, pointRadius: isFew ? 3 : 0,
-      });
-    }
+    return series.map(({ label, data }, index) => ({ ...line, label, data, ...styles[index] }));
+  }
+
+  function bars(series, colour) {
+    const colours = [colour.now, withAlpha(colour.before, 0.55)];
+    return series.map(({ label, data }, index) => ({ label, data, backgroundColor: colours[index], borderRadius: 2, categoryPercentage: 0.86, barPercentage: 0.95 }));
+  }
+
+  function drawn(card) {
+    const rows = all("tbody tr", card.dataset.table ? document.getElementById(card.dataset.table) : find("[data-series]", card));
+    const kind = card.dataset.chart;
+    const colour = colours(card);
+    const series = all(".key-now, .key-before", card).map((key, index) => seriesOf(key, rows, index));
+    const type = card.dataset.form === "bars" ? "bar" : "line";
+    const datasets = type === "bar" ? bars(series, colour) : lines(series, rows, colour);
     const font = { family: getComputedStyle(document.body).fontFamily, size: 12 };
-    chart = new window.Chart(find("canvas", card), {
-      type: "line",
+    return new window.Chart(find("canvas", card), {
+      type,
       data: { labels: rows.map((row) => row.dataset.tick), datasets },
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
@@ -152,7 +172,7 @@
             titleFont: { ...font, weight: "600" }, bodyFont: font, boxWidth: 8, boxHeight: 8, usePointStyle: true, caretSize: 0,
             callbacks: {
               title: (items) => find("th", rows[items[0].dataIndex]).textContent.trim(),
-              label: (item) => ` ${item.dataset.label}: ${all("td", rows[item.dataIndex])[item.datasetIndex].textContent}`,
+              label: (item) => ` ${item.dataset.label}: ${series[item.datasetIndex].cells[item.dataIndex].textContent}`,
             },
           },
         },
@@ -173,7 +193,7 @@
     const isPage = event.target.id === "page" || event.target === document.body;
     if (!isPage) return;
     showTheme();
-    drawChart();
+    drawCharts();
     const target = focused && document.getElementById(focused);
     if (target && document.activeElement === document.body) target.focus({ preventScroll: true });
     const summary = find("[data-summary]");
@@ -239,14 +259,15 @@
 
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("[data-png]");
-    if (button && chart) save(`${button.dataset.png}.png`, picture());
+    const chart = button && charts.get(button.closest("[data-chart]"));
+    if (chart) save(`${button.dataset.png}.png`, picture(chart));
   });
 
-  function picture() {
+  function picture(chart) {
     const copy = document.createElement("canvas");
     [copy.width, copy.height] = [chart.canvas.width, chart.canvas.height];
     const context = copy.getContext("2d");
-    context.fillStyle = getComputedStyle(find("[data-chart]")).backgroundColor;
+    context.fillStyle = getComputedStyle(chart.canvas.closest(".card")).backgroundColor;
     context.fillRect(0, 0, copy.width, copy.height);
     context.drawImage(chart.canvas, 0, 0);
     return copy;
@@ -267,7 +288,7 @@
   setInterval(() => {
     if (document.visibilityState === "visible" && window.htmx) window.htmx.trigger(document.body, "affluence:tick");
   }, BEAT_MS);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
   showTheme();
-  drawChart();
+  drawCharts();
 })();

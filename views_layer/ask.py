@@ -1,6 +1,6 @@
 """Ask: a question's answer as the API and the pages show it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -46,6 +46,17 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
         return found
 
     return steady(read)
+
+
+def every_row(hub: Hub, parameters: QueryDict, now: datetime) -> Iterator[dict[str, Any]]:
+    """The rows of all pages of an answer. Raises QueryError, before the first row."""
+    asked = parameters.copy()
+    while True:
+        found = answer(hub, asked, now)
+        yield from found["results"]
+        if not found["meta"]["next_cursor"]:
+            return
+        asked["cursor"] = found["meta"]["next_cursor"]
 
 
 def metric_catalogue() -> list[dict[str, Any]]:

@@ -249,7 +249,7 @@ def _raw_part(
     dimensions = [name for name in question.dimensions if name not in TIME_DIMENSIONS]
     inner = bounds[1:-1]
     needs_time = bool(inner) or any(name in TIME_DIMENSIONS for name in question.dimensions)
-    unit = _unit(inner, question.zone, spans) if needs_time else None
+    unit = unit_within(inner, question.zone, spans) if needs_time else None
     cells = raw.fold(moment, hub.slug, spans, unit, dimensions, measures)
     units = np.array(cells.keys["unit"].vocabulary, dtype=np.int64)[cells.keys["unit"].codes]
     buckets = (
@@ -258,7 +258,7 @@ def _raw_part(
     return _part(cells, question, buckets, units)
 
 
-def _unit(inner: list[int], zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> int:
+def unit_within(inner: list[int], zone: ZoneInfo, spans: Sequence[tuple[int, int]]) -> int:
     """The longest unit of time that neither a bucket's boundary nor a local hour cuts."""
     offsets = {offset for start, end in spans for offset in offsets_between(start, end, zone)}
     marks = [*inner, *(int(offset.total_seconds()) * 1000 for offset in offsets)]
@@ -270,18 +270,18 @@ def _part(cells: Cells, question: Question, buckets: np.ndarray, moments: np.nda
     keys: dict[str, Key] = dict(cells.keys)
     for name in question.dimensions:
         if name in TIME_DIMENSIONS:
-            keys[name] = _time_key(name, moments, question.zone)
+            keys[name] = time_key(name, moments, question.zone)
     mask = buckets >= 0
     if question.robots != "include":
         wanted = int(question.robots == "only")
         mask = mask & keys["is_bot"].holding(lambda is_bot: is_bot == wanted)
     for name, values in question.filters.items():
-        mask = mask & keys[name].holding(_acceptor(name, values))
+        mask = mask & keys[name].holding(acceptor(name, values))
     bucket = Key.of_integers(buckets)
     return cells, {"bucket": bucket} | {name: keys[name] for name in question.by}, mask
 
 
-def _acceptor(name: str, values: Sequence[str | int | None]) -> Callable[[Value], bool]:
+def acceptor(name: str, values: Sequence[str | int | None]) -> Callable[[Value], bool]:
     """Whether a key's value passes a filter; those of properties are compared in their one text."""
     if not name.startswith(PROPERTY):
         return set(values).__contains__
@@ -291,7 +291,8 @@ def _acceptor(name: str, values: Sequence[str | int | None]) -> Callable[[Value]
     return lambda text: raw.property_text(text) in texts  # type: ignore[arg-type]
 
 
-def _time_key(name: str, moments: np.ndarray, zone: ZoneInfo) -> Key:
+def time_key(name: str, moments: np.ndarray, zone: ZoneInfo) -> Key:
+    """The values of a time dimension at moments in milliseconds, each a start of `unit_within` at most."""
     times, codes = np.unique(moments, return_inverse=True)
     local = [moment_of(at).astimezone(zone) for at in times.tolist()]
     values = np.array([at.hour if name == "hour_of_day" else at.isoweekday() for at in local], dtype=np.int64)

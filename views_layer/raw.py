@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +152,15 @@ def rows(
     paths, tail, condition, parameters = _events(moment, hub, [span])
     with _files(paths):
         return list(raw_engine().select(paths, tail, select, f"{condition} AND {where}", [*parameters, *values]))
+
+
+def table(
+    moment: Moment, hub: str, span: Span, columns: Mapping[str, str], where: str, parameters: Sequence[object]
+) -> pa.Table:
+    """The same as a table of `columns`, SQL expressions by name; `parameters` are those of `where`."""
+    paths, tail, condition, first = _events(moment, hub, [span])
+    with _files(paths):
+        return engine().table(paths, tail, columns, f"{condition} AND {where}", [*first, *parameters])
 
 
 @contextmanager

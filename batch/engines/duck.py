@@ -80,6 +80,22 @@ class DuckEngine(Engine, RawEngine):
         finally:
             connection.close()
 
+    def table(
+        self,
+        paths: Sequence[str],
+        tail: pa.Table | None,
+        columns: Mapping[str, str],
+        where: str,
+        parameters: Sequence[object],
+    ) -> pa.Table:
+        connection = self._connect()
+        try:
+            select = ", ".join(f'{expression} AS "{name}"' for name, expression in columns.items())
+            sql = f"SELECT {select} FROM {_relation(connection, paths, tail)} WHERE {where}"
+            return connection.sql(sql, params=list(parameters)).to_arrow_table()
+        finally:
+            connection.close()
+
 
 class DuckWindow(FamilyWindow):
     """Events in a temporary table."""

@@ -25,7 +25,7 @@ from tests.caches import renew
 from tests.security.wire import bearer, post
 from views_layer.links import lock, token_of
 from views_layer.models import ShareLink
-from views_layer.pages.panels import PANELS
+from views_layer.pages.panels import MEDIA, PANELS
 from views_layer.question import TIME_DIMENSIONS
 
 pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.usefixtures("redis_url")]
@@ -134,6 +134,8 @@ ROUTES = {
         for page in (
             "live",
             "restatements",
+            "media/<path:key>",
+            "media-tables/<slug:name>/<path:key>",
             *(panel.name for panel in PANELS),
             *(f"{panel.name}/<slug:name>" for panel in PANELS),
         )
@@ -166,20 +168,21 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[st
 
 def path_of(route: str, hub: str) -> str:
     """The route's address for a hub, with the question that it needs."""
-    panel = next((panel for panel in PANELS if f"/{panel.name}/" in route), None)
-    path = route.replace("<slug:hub>", hub).replace("<slug:slug>", hub).replace("<slug:key>", "winter-light")
+    panel = next((panel for panel in PANELS if f"/{panel.name}/" in route), MEDIA)
+    path = route.replace("<path:key>", "both/media").replace("<slug:key>", "winter-light")
+    path = path.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
     path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
-    if panel:
-        path = path.replace("<slug:name>", panel.tables[0].name)
+    path = path.replace("<slug:name>", panel.tables[0].name)
     return "/" + path + ("?metrics=events" if path.rstrip("/").endswith("/stats") else "")
 
 
 def events(hub: str, note: str, start) -> Iterator[dict]:
-    """A visit whose events carry `note` wherever a string may stand; one is rejected."""
+    """A visit whose events carry `note` wherever a string may stand, of a media of both hubs too; one is rejected."""
     fields = ("media", "title", "source", "intermediary", "via", "previous", "visitor", "visit")
     common = {"hub": hub, "properties": {"note": note}, "occurred_at": start.isoformat()}
     common |= {field: f"{note}-{field}" for field in fields} | {"referrer": f"https://{note}.example/"}
     yield common | {"action": "view", "media_kind": "document"}
+    yield common | {"action": "read", "media": "both/media", "page": 1}
     yield common | {"action": "share", "network": note, "share": f"{note}-share"}
     yield common | {"action": "click", "target": f"https://{note}.example/a"}
     yield common | {"action": "search", "target": note}
@@ -286,7 +289,7 @@ def test_the_marker_is_there_for_those_who_may_see_it(callers: dict[str, Client]
     paths += ["/api/hubs/other/media", "/api/hubs/other/restatements?period=all"]
     paths += ["/hubs/other/consultation/media?period=7d&robots=include", "/hubs/other/engagement/clicks?robots=include"]
     assert [path for path in paths if MARKER not in text_of(callers["user of other"].get(path))] == []
-    assert Media.objects.filter(hub__slug="other").count() == 1
+    assert Media.objects.filter(hub__slug="other").count() == 2
     assert RejectedEvent.objects.filter(hub="other").count() == 2
 
 

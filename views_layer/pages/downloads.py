@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from views_layer.ask import answer
 from views_layer.pages.panels import Panel, Table
-from views_layer.pages.rows import filters_of, media_of
+from views_layer.pages.rows import FACTS, facts_of, filters_of, media_of
 from views_layer.pages.selection import Selection
 from views_layer.pages.wording import dimension_title, instant, metric_texts
 from views_layer.question import LIMIT
@@ -37,7 +37,12 @@ def download_table(table: Table, panel: Panel, selection: Selection, now: dateti
     """Every row of `table`, in its default order. Raises QueryError before the first byte is sent."""
     pages = _pages(table, selection, now)
     first = next(pages, [])
-    return _file(_lines(table, selection, first, pages), f"{selection.hub.slug}-{panel.name}-{table.name}.csv")
+    return _file(_lines(table, selection, first, pages, now), f"{selection.hub.slug}-{panel.name}-{table.name}.csv")
+
+
+def csv_file(rows: Iterable[list], name: str) -> StreamingHttpResponse:
+    """Rows as a file."""
+    return _file((BYTE_ORDER_MARK * (not number) + _line(row) for number, row in enumerate(rows)), name)
 
 
 def _file(lines: Iterable[str], name: str) -> StreamingHttpResponse:
@@ -62,17 +67,22 @@ def _pages(table: Table, selection: Selection, now: datetime) -> Iterator[list[d
         asked["cursor"] = cursor
 
 
-def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator[list[dict]]) -> Iterator[str]:
+def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator[list[dict]], now) -> Iterator[str]:
     metrics = metric_texts()
     names_media = table.by == "media"
-    heading = [dimension_title(table.by), *([_("Title")] if names_media else [])]
-    yield BYTE_ORDER_MARK + _line([*heading, *(metrics[name]["title"] for name in table.measures)])
+    heading = [dimension_title(table.by), *([_("Title"), _("Kind")] if names_media else [])]
+    facts_titles = [str(title) for title, _definition in FACTS] if table.has_facts else []
+    yield BYTE_ORDER_MARK + _line([*heading, *(metrics[name]["title"] for name in table.measures), *facts_titles])
     for rows in _chain(first, rest):
         titles = media_of(selection.hub, {row["media"] for row in rows if row["media"]}) if names_media else {}
+        visitors = {row[table.by]: row["visitors"] for row in rows} if table.has_facts else {}
+        facts = facts_of(titles, visitors, selection, now) if table.has_facts else {}
         for row in rows:
             value = row[table.by]
-            named = [str(titles.get(value, ""))] if names_media else []
-            yield _line([value, *named, *(row[name] for name in table.measures)])
+            known = titles.get(value)
+            named = [str(known or ""), known.kind if known else ""] if names_media else []
+            counted = facts.get(value, (None, None)) if table.has_facts else ()
+            yield _line([value, *named, *(row[name] for name in table.measures), *counted])
 
 
 def _chain(first: list[dict], rest: Iterator[list[dict]]) -> Iterator[list[dict]]:

@@ -34,6 +34,7 @@ class Frame:
     comparisons: list[Choice]
     robots: list[Choice]
     chips: list[Chip]
+    shared: str
     timezone: str
     today: str
 
@@ -62,7 +63,8 @@ def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) 
         periods=selection.period_choices(),
         comparisons=selection.compare_choices(),
         robots=selection.robots_choices(),
-        chips=selection.chips(titles),
+        chips=selection.chips(titles, panel.of),
+        shared=selection.query(**selection.filters),
         timezone=selection.state.get("timezone", hub.timezone),
         today=now.astimezone(hub.zone).date().isoformat(),
     )

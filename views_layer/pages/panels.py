@@ -11,7 +11,8 @@ class Table:
     """A table of a panel: one row for each value of the dimension `by`, a column for each measure.
 
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
-    of asking; `hides_absent` leaves the row of events without a value out; `width` is wide, half or a third.
+    of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
+    `has_facts`: of media, pages and completion too.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Table:
     width: str = ""
     is_first: bool = False
     hides_absent: bool = False
+    has_facts: bool = False
 
     @property
     def default_order(self) -> str:
@@ -33,12 +35,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A tab of a hub."""
+    """A tab of a hub; or a page of the one value of the dimension `of`, which its heading names."""
 
     name: str
     title: str | Promise
     figures: tuple[str, ...]
     tables: tuple[Table, ...]
+    of: str = ""
 
     def table(self, name: str) -> Table | None:
         return next((table for table in self.tables if table.name == name), None)
@@ -67,8 +70,9 @@ CONSULTATION = Panel(
             "media",
             ("views", "visits", "visitors", "duration_ms"),
             order="-visits",
-            width="wide",
+            width="full",
             is_first=True,
+            has_facts=True,
         ),
         Table("sources", _("Sources"), "source", _VISITS, is_first=True),
         Table("countries", _("Countries"), "country", _VISITS),
@@ -132,6 +136,23 @@ ENGAGEMENT = Panel(
 )
 
 PANELS = (CONSULTATION, ENGAGEMENT)
+
+MEDIA = Panel(
+    name="media",
+    title=_("Media"),
+    figures=("visits", "visitors", "views", "duration_ms", "avg_visit_duration_ms", "shares", "downloads", "clicks"),
+    tables=(
+        Table("sources", _("Sources"), "source", _VISITS),
+        Table("countries", _("Countries"), "country", _VISITS),
+        Table("networks", _("Shares by network"), "network", ("shares", "visitors"), where=(("action", "share"),)),
+        Table(
+            "clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),), width="half"
+        ),
+        Table("shared-links", _("Arrivals by shared link"), "via", _VISITS, hides_absent=True, width="half"),
+    ),
+    of="media",
+)
+"""No tab: the page of one media, which its row in a table leads to."""
 
 RESTATEMENTS = Panel("restatements", _("Restatements"), ("events",), ())
 """No tab: the page that a line of the others leads to."""

@@ -208,11 +208,11 @@ class Selection:
             for name in self.intervals(now)
         ]
 
-    def chips(self, titles: dict[str, str]) -> list[Chip]:
-        """The filters in force, one for each value; `titles` names media."""
+    def chips(self, titles: dict[str, str], untold: str = "") -> list[Chip]:
+        """The filters in force, one for each value, without those on the dimension `untold`; `titles` names media."""
         chips = []
         for name, values in self.filters.items():
-            for value in values:
+            for value in values if name != untold else ():
                 others = [other for other in values if other != value]
                 label = titles.get(value) if name == "media" else None
                 url = self.query(**{name: others or None}) if name in self.chosen else ""

@@ -9,6 +9,8 @@ from views_layer.pages.panels import PANELS
 PAGES = [
     path("live", views.live),
     path("restatements", views.restatements),
+    path("media/<path:key>", views.media),
+    path("media-tables/<slug:name>/<path:key>", views.media_table),
     *(path(panel.name, views.panel, {"panel": panel}) for panel in PANELS),
     *(path(f"{panel.name}/<slug:name>", views.table, {"panel": panel}) for panel in PANELS),
 ]

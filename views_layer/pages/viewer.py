@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
@@ -21,12 +22,26 @@ from events.models import Hub
 from views_layer.access import hub_for_user
 from views_layer.links import link_of, token_of
 from views_layer.models import ShareLink
+from views_layer.pages.panels import MEDIA, Panel
 
 
 class Request(HttpRequest):
     """A request as django-htmx's middleware passes it on."""
 
     htmx: HtmxDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a panel stands: at `url`; its tables at `tables`, the table's name and `of`."""
+
+    panel: Panel
+    url: str
+    tables: str
+    of: str = ""
+
+    def table_url(self, name: str) -> str:
+        return f"{self.tables}{name}{self.of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,18 @@ class Viewer:
     def url(self, *parts: str) -> str:
         """The address of a page below home: of a panel, or of a table of it."""
         return self.home + "/".join(parts)
+
+    def place(self, panel: Panel) -> Place:
+        return Place(panel, self.url(panel.name), self.url(panel.name, ""))
+
+    def place_of_media(self, key: str) -> Place:
+        """Where the page of a media stands: its key is one segment of the address, whatever is in it."""
+        quoted = quote(key, safe="")
+        return Place(MEDIA, self.url(MEDIA.name, quoted), self.url(f"{MEDIA.name}-tables", ""), f"/{quoted}")
+
+    def media_url(self, key: str) -> str:
+        """The page of a media; empty for `.` and `..`, which a browser takes for a step in its address."""
+        return "" if key in {".", ".."} else self.place_of_media(key).url
 
 
 def for_viewer(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

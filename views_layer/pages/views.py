@@ -1,5 +1,6 @@
 """The pages of the panel. Each view reads the state from the URL, asks, and renders."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from events.models import Media
 from views_layer.access import hubs_of
 from views_layer.ask import QueryError
 from views_layer.ask import answer as ask
@@ -21,12 +23,14 @@ from views_layer.pages.elapsed import elapsed
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.live import live_now
-from views_layer.pages.panels import CONSULTATION, RESTATEMENTS, Panel
+from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
+from views_layer.pages.reading import Curve, curve_of, facts_of
+from views_layer.pages.reading import download as download_curve
 from views_layer.pages.rows import grid as grid_of
 from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import trust_line
-from views_layer.pages.viewer import Request, Viewer, for_viewer
-from views_layer.pages.wording import date_range, dimension_title, instant, metric_texts, time_of_day
+from views_layer.pages.viewer import Place, Request, Viewer, for_viewer
+from views_layer.pages.wording import MEDIA_KINDS, date_range, dimension_title, instant, metric_texts, time_of_day
 from views_layer.question import read_range
 from views_layer.restated import restated
 
@@ -57,30 +61,79 @@ def panel(request: Request, viewer: Viewer, panel: Panel) -> HttpResponseBase:
     if (changed := with_half_open_dates(request.GET)) is not None:
         return redirect(f"{viewer.url(panel.name)}?{changed.urlencode()}")
     now = timezone.now()
+    place = viewer.place(panel)
     selection = Selection(viewer.hub, request.GET, panel.figures[0], viewer.forced)
     context: dict[str, Any] = {"panel": panel, "frame": frame_of(viewer, panel, selection, now)}
     try:
         if request.GET.get("format") == "csv":
             return download_chart(panel, selection, now)
-        context |= _numbers(panel, viewer, selection, now)
-        if context["is_empty"]:
-            return render(request, "pages/empty.html", context | _emptiness(request, selection, now))
-        context["cards"] = [
-            _card(table, panel, viewer, selection, request, now, ROWS_OF_CARD) for table in panel.tables
-        ]
+        context |= _panel(request, viewer, place, selection, now)
     except QueryError as error:
         return render(request, "pages/query_error.html", context | {"error": error}, status=400)
-    return render(request, "pages/panel.html", context)
+    return render(request, "pages/empty.html" if context["is_empty"] else "pages/panel.html", context)
+
+
+@for_viewer
+def media(request: Request, viewer: Viewer, key: str) -> HttpResponseBase:
+    """The page of a media: a panel of its own events, with its reading curve."""
+    media, place, selection = _of_media(request, viewer, key)
+    if (changed := with_half_open_dates(request.GET)) is not None:
+        return redirect(f"{place.url}?{changed.urlencode()}")
+    now = timezone.now()
+    context: dict[str, Any] = {"panel": MEDIA, "media": media, "frame": frame_of(viewer, MEDIA, selection, now)}
+    try:
+        if request.GET.get("format") == "csv":
+            return download_chart(MEDIA, selection, now)
+        if request.GET.get("format") == "pages":
+            return download_curve(_curve(media, viewer, selection, now), viewer.hub.slug)
+        context |= _panel(request, viewer, place, selection, now)
+        if not context["is_empty"]:
+            curve = _curve(media, viewer, selection, now)
+            context["reading"] = facts_of(curve, selection.zone(), now)
+    except QueryError as error:
+        return render(request, "pages/query_error.html", context | {"error": error}, status=400)
+    context |= {
+        "kind": MEDIA_KINDS.get(media.kind, media.kind),
+        "in_consultation": viewer.url(CONSULTATION.name) + selection.query(media=[key]),
+        "pages_csv": place.url + selection.query(format="pages"),
+    }
+    return render(request, "pages/empty.html" if context["is_empty"] else "pages/media.html", context)
 
 
 @for_viewer
 def table(request: Request, viewer: Viewer, panel: Panel, name: str) -> HttpResponseBase:
     """A table of a panel: as a fragment for its card, or its further rows, and else as a page of its own."""
+    selection = Selection(viewer.hub, request.GET, panel.figures[0], viewer.forced)
+    return _table(request, viewer, viewer.place(panel), selection, name)
+
+
+@for_viewer
+def media_table(request: Request, viewer: Viewer, name: str, key: str) -> HttpResponseBase:
+    """A table of the page of a media."""
+    _media, place, selection = _of_media(request, viewer, key)
+    return _table(request, viewer, place, selection, name)
+
+
+def _of_media(request: Request, viewer: Viewer, key: str) -> tuple[Media, Place, Selection]:
+    """A media, where its page stands, and its state. Raises Http404 for one that a link does not show, or nobody knows."""
+    allowed = viewer.forced.get("media", [key])
+    media = viewer.hub.media.filter(key=key).first() if key in allowed else None
+    if media is None:
+        raise Http404(_("There is no media %(media)s here.") % {"media": key})
+    selection = Selection(viewer.hub, request.GET, MEDIA.figures[0], viewer.forced | {"media": [key]})
+    return media, viewer.place_of_media(key), selection
+
+
+def _curve(media: Media, viewer: Viewer, selection: Selection, now: datetime) -> Curve:
+    return curve_of(media, selection, viewer.forced.get("media"), now)
+
+
+def _table(request: Request, viewer: Viewer, place: Place, selection: Selection, name: str) -> HttpResponseBase:
+    panel = place.panel
     table = panel.table(name)
     if table is None:
         raise Http404(f"{panel.title} has no table {name!r}.")
     now = timezone.now()
-    selection = Selection(viewer.hub, request.GET, panel.figures[0], viewer.forced)
     is_fragment = request.htmx and not request.htmx.boosted and not request.htmx.history_restore_request
     is_page = not is_fragment or "cursor" in request.GET
     context: dict[str, Any] = {"panel": panel, "is_page": is_page}
@@ -90,7 +143,7 @@ def table(request: Request, viewer: Viewer, panel: Panel, name: str) -> HttpResp
         if request.GET.get("format") == "csv":
             return download_table(table, panel, selection, now)
         limit = ROWS_OF_PAGE if is_page else ROWS_OF_CARD
-        context["card"] = _card(table, panel, viewer, selection, request, now, limit, True)
+        context["card"] = _card(table, place, viewer, selection, request, now, limit, True)
     except QueryError as error:
         template = "pages/card_error.html" if is_fragment else "pages/query_error.html"
         return render(request, template, context | {"error": error, "table": table}, status=400)
@@ -139,8 +192,19 @@ def _refuse_narrowed(viewer: Viewer) -> None:
         raise Http404(_("This link shows a part of the hub."))
 
 
-def _numbers(panel: Panel, viewer: Viewer, selection: Selection, now) -> dict:
+def _panel(request: Request, viewer: Viewer, place: Place, selection: Selection, now) -> dict:
+    """The parts of a panel; where it is empty, why. Raises QueryError."""
+    context = _numbers(place, viewer, selection, now)
+    if context["is_empty"]:
+        return context | _emptiness(request, selection, now)
+    return context | {
+        "cards": [_card(table, place, viewer, selection, request, now, ROWS_OF_CARD) for table in place.panel.tables]
+    }
+
+
+def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     """Key numbers, chart and trust line, all from one answer."""
+    panel = place.panel
     metrics = metric_texts()
     interval = selection.interval(now)
     compare = {"compare": selection.compare} if selection.is_compared else {}
@@ -152,7 +216,7 @@ def _numbers(panel: Panel, viewer: Viewer, selection: Selection, now) -> dict:
         "is_empty": not answer["totals"]["events"],
         "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
         "compared_until": until and time_of_day(until, now, selection.zone()),
-        "csv": viewer.url(panel.name) + selection.query(format="csv"),
+        "csv": place.url + selection.query(format="csv"),
         "chart": chart(answer, selection.metric, metrics, interval),
         "intervals": selection.interval_choices(now),
         "interval": interval,
@@ -172,13 +236,13 @@ def _reliance(query: dict, meta: dict, viewer: Viewer, selection: Selection, now
     }
 
 
-def _card(table, panel, viewer, selection, request, now, limit, asked_for=False) -> dict:
+def _card(table, place, viewer, selection, request, now, limit, asked_for=False) -> dict:
     """A table's card; its rows only where it is among the first or was asked for."""
     card = {
         "table": table,
         "heading": dimension_title(table.by),
-        "panel_url": viewer.url(panel.name),
-        "url": viewer.url(panel.name, table.name),
+        "panel_url": place.url,
+        "url": place.table_url(table.name),
         "query": selection.query(),
         "csv": selection.query(format="csv"),
         "is_loaded": False,
@@ -186,7 +250,8 @@ def _card(table, panel, viewer, selection, request, now, limit, asked_for=False)
     if table.needs and table.needs not in selection.filters:
         return card | {"is_loaded": True, "hint": table.hint}
     if asked_for or table.is_first:
-        card |= {"is_loaded": True, "grid": grid_of(table, selection, metric_texts(), request.GET, limit, now)}
+        grid = grid_of(table, selection, metric_texts(), request.GET, limit, now, viewer.media_url)
+        card |= {"is_loaded": True, "grid": grid}
     return card
 
 

@@ -109,6 +109,11 @@ def count(number: float) -> str:
     return format_decimal(number, "#,##0", locale())
 
 
+def decimal(number: float) -> str:
+    """1.234 → 1.23."""
+    return format_decimal(number, "#,##0.00", locale())
+
+
 def percent(part: float, decimals: int = 0) -> str:
     """0.234 → 23%."""
     pattern = locale().percent_formats[None].pattern.replace("##0", "##0." + "0" * decimals if decimals else "##0")
@@ -142,7 +147,7 @@ def figure(metric: str, unit: str, value: float | None) -> str:
     if metric in PERCENTAGES:
         return percent(value, 1)
     if unit == "ratio":
-        return format_decimal(value, "#,##0.00", locale())
+        return decimal(value)
     return count(value)
 
 
