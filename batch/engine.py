@@ -73,6 +73,7 @@ class RawEngine(ABC):
     ) -> Iterator[tuple]:
         """Rows of an SQL selection."""
 
+    @abstractmethod
     def table(
         self,
         paths: Sequence[str],
@@ -81,10 +82,7 @@ class RawEngine(ABC):
         where: str,
         parameters: Sequence[object],
     ) -> pa.Table:
-        """The same as a table of `columns`, expressions by name, in no order; an engine that has a faster way overrides it."""
-        rows = self.rows(paths, tail, ", ".join(columns.values()), where, parameters)
-        values = list(zip(*rows, strict=True)) or [()] * len(columns)
-        return pa.table({name: list(column) for name, column in zip(columns, values, strict=True)})
+        """The same as a table of `columns`, expressions by name, in no order."""
 
 
 @cache

@@ -91,7 +91,8 @@ def _order(row: Row) -> tuple[int, str]:
 def _tree(shares: Sequence[Row]) -> list[Node]:
     """The root and the nodes in the order of their first share, so that a parent stands before its children."""
     root = Node(None)
-    nodes, known = [root], {}
+    nodes = [root]
+    known: dict[str | None, tuple[Node, str | None]] = {}
     for row in shares:
         if row.share in known:
             continue

@@ -60,7 +60,7 @@ def retribute(rows: Iterable[Row], goal: str, model: str, start: int) -> dict[st
     """
     found = paths(rows, goal, start)
     credits = MODELS[model]([path for path in found if path.touches])
-    direct = sum(not path.touches for path in found) * MILLION
+    direct = len([path for path in found if not path.touches]) * MILLION
     listed = sorted(credits.items(), key=lambda entry: (-entry[1], entry[0]))
     shown = [{"intermediary": name, "credit": credit / MILLION} for name, credit in listed if credit]
     if direct:

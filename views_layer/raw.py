@@ -160,7 +160,7 @@ def table(
     """The same as a table of `columns`, SQL expressions by name; `parameters` are those of `where`."""
     paths, tail, condition, first = _events(moment, hub, [span])
     with _files(paths):
-        return engine().table(paths, tail, columns, f"{condition} AND {where}", [*first, *parameters])
+        return raw_engine().table(paths, tail, columns, f"{condition} AND {where}", [*first, *parameters])
 
 
 @contextmanager
