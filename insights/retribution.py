@@ -62,7 +62,9 @@ def retribute(rows: Iterable[Row], goal: str, model: str, start: int) -> dict[st
     credits = MODELS[model]([path for path in found if path.touches])
     direct = len([path for path in found if not path.touches]) * MILLION
     listed = sorted(credits.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown = [{"intermediary": name, "credit": credit / MILLION} for name, credit in listed if credit]
+    shown: list[dict[str, Any]] = [
+        {"intermediary": name, "credit": credit / MILLION} for name, credit in listed if credit
+    ]
     if direct:
         place = next((index for index, row in enumerate(shown) if row["credit"] * MILLION < direct), len(shown))
         shown.insert(place, {"intermediary": None, "credit": direct / MILLION})
