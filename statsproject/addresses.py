@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
-ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
+ELASTIC_VIEW_STORE = "views_layer.stores.elastic.store.ElasticViewStore"
 POSTGRES = ("postgres", "postgresql")
 POSTGRES_EXAMPLE = "postgres://USER:PASSWORD@HOST:5432/NAME"
 ELASTIC_EXAMPLE = "https://USER:PASSWORD@HOST:9200/PREFIX?ca_certs=/PATH"

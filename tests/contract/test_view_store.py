@@ -13,7 +13,8 @@ from batch.view_store import RowsGone, StoreAway, ViewRow, ViewStore
 from tests.rows import drop_indexes
 from tests.waiting import free_port
 from views_layer import models
-from views_layer.stores.elastic import ElasticViewStore
+from views_layer.stores.elastic import deletions
+from views_layer.stores.elastic.store import ElasticViewStore
 from views_layer.stores.orm import OrmViewStore
 
 SQLITE = "django.db.backends.sqlite3"
@@ -273,14 +274,14 @@ class TestElasticViewStore(ViewStoreContract):
     def test_a_seal_made_while_rows_were_deleted_misses_none_of_them(self, store, sealed, monkeypatch):
         store.write(2, [row(1, b"again")])
         store.seal(2, sealed)
-        other, bulk = self.make_store(), store._bulk
+        other, send = self.make_store(), deletions.send
 
-        def seal_and_delete(*arguments, **options):
+        def seal_and_delete(*arguments):
             monkeypatch.undo()  # between the seals that ask for fewer rows, and the deletion
             assert other.seal(3, sealed)
-            return bulk(*arguments, **options)
+            return send(*arguments)
 
-        monkeypatch.setattr(store, "_bulk", seal_and_delete)
+        monkeypatch.setattr(deletions, "send", seal_and_delete)
         assert (store.clean_up(2), store.is_sealed(3), store.birth()) == (1, True, sealed)
 
     def test_a_discarded_version_is_sealed_no_more(self, store, sealed):
@@ -290,12 +291,12 @@ class TestElasticViewStore(ViewStoreContract):
     def test_a_write_waits_for_a_disk_that_is_full(self, store, sealed, monkeypatch):
         self.block(True, "read_only_allow_delete")
         monkeypatch.setattr(
-            "views_layer.stores.elastic.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
+            "views_layer.stores.elastic.bulk.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
         )
         assert (store.write(2, [row(1, b"x")]), self.found(store, 2)) == (1, [(1, 2, b"x")])
 
     def test_a_write_waits_not_for_ever(self, store, sealed, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)
         self.block(True, "read_only_allow_delete")
         with pytest.raises(StoreAway, match="1 of 1 rows not: cluster_block_exception"):
             store.write(2, [row(1, b"x")])
@@ -310,8 +311,8 @@ class TestElasticViewStore(ViewStoreContract):
         assert len(births) == 1
 
     def test_more_rows_than_a_search_gives_are_found_in_pages(self, store, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.PAGE", 3)
-        monkeypatch.setattr("views_layer.stores.elastic.BUCKETS_AT_ONCE", 2)
+        monkeypatch.setattr("views_layer.stores.elastic.server.PAGE", 3)
+        monkeypatch.setattr("views_layer.stores.elastic.deletions.BUCKETS_AT_ONCE", 2)
         store.write(1, [row(start, b"a") for start in range(8)])
         store.write(2, [row(start, b"b") for start in range(0, 8, 2)])
         assert [start for start, _, _ in self.found(store, 1)] == list(range(8))
@@ -330,7 +331,7 @@ class TestAwayElasticViewStore:
         return ElasticViewStore([f"http://127.0.0.1:{free_port()}"])
 
     def test_it_says_so_at_once(self, away, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)
         for ask in (
             away.birth,
             lambda: away.is_sealed(1),
