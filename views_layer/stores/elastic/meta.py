@@ -11,8 +11,9 @@ from views_layer.stores.elastic.server import PAGE, Server
 
 logger = logging.getLogger(__name__)
 
-BIRTH = "birth"
-"""The id of the birth, which is the store's own; all else is of a generation."""
+BIRTH = "birth-2"
+"""The id of the birth, which is the store's own; all else is of a generation. Where rows get another form it gets another
+id, so that a store of rows of an older form is begun anew."""
 
 
 class MetaDocument(Document):

@@ -1,8 +1,9 @@
 """A view row as a document. Its id follows from bucket and version, so a row that is there is never written over."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
+import pyarrow
 from elasticsearch_dsl import Binary, Document, Keyword, Long, Search
 
 from batch.view_store import ViewRow
@@ -10,6 +11,8 @@ from views_layer.stores.elastic.bulk import Action, creation
 
 BYTES_AT_ONCE, WRITTEN_AT_ONCE = 2 * 1024 * 1024, 250
 """Of payloads, and rows, in one request that writes, about."""
+
+_codec = pyarrow.Codec("zstd", compression_level=1)
 
 
 class RowDocument(Document):
@@ -35,9 +38,19 @@ def row_creation(index: str, version: int, row: ViewRow) -> Action:
         "end": row.end,
         "version": version,
         "bucket": bucket,
-        "payload": b64encode(row.payload).decode(),
+        "payload": packed(row.payload),
     }
     return creation(index, row_id(bucket, version), source)
+
+
+def packed(payload: bytes) -> str:
+    """A payload as it is kept: its size, and its zstd, in base64."""
+    return b64encode(len(payload).to_bytes(4, "big") + _codec.compress(payload, asbytes=True)).decode()
+
+
+def unpacked(kept: str) -> bytes:
+    body = b64decode(kept)
+    return _codec.decompress(body[4:], int.from_bytes(body[:4], "big"), asbytes=True)
 
 
 def row_id(bucket: str, version: int) -> str:

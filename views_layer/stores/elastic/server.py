@@ -20,6 +20,10 @@ AWAY_FOR_S = 2.0
 WRONG = 400
 
 
+Asked = tuple[Search, str]
+"""A search, and the indexes that it searches."""
+
+
 class Server:
     """`client` is patient, as those who write are; `reader` gives up before those who wait for an answer do."""
 
@@ -60,18 +64,42 @@ class Server:
             hits = self.page(wanted[:PAGE].extra(search_after=hits[-1]), indexes)
             yield from hits
 
+    def hits_of(self, wanted: Sequence[Asked]) -> list[list[list]]:
+        """The sort values of all hits of each of several searches, in one request where none has more than a page."""
+        found = self.answers([(_sorted_only(search[:PAGE]), indexes) for search, indexes in wanted], "hits.hits.sort")
+        pages = [[hit["sort"] for hit in answer.get("hits", {}).get("hits", [])] for answer in found]
+        for hits, (search, indexes) in zip(pages, wanted, strict=True):
+            if len(hits) == PAGE:
+                hits += self.hits(search.extra(search_after=hits[-1]), indexes)
+        return pages
+
     def page(self, wanted: Search, indexes: str) -> list[list]:
         """The sort values of the hits of one search."""
-        body = wanted.extra(_source=False, stored_fields="_none_", track_total_hits=False).to_dict()
         with self.answering():
             answer = self.reader.search(
                 index=indexes,
-                body=body,
+                body=_sorted_only(wanted).to_dict(),
                 ignore_unavailable=True,
                 allow_partial_search_results=False,
                 filter_path="hits.hits.sort",
             )
         return [hit["sort"] for hit in answer.get("hits", {}).get("hits", [])]
+
+    def answers(self, asked: Sequence[Asked], *parts: str) -> list[dict]:
+        """The answer to each of several searches, in one request: the named parts of it."""
+        lines: list[dict] = []
+        for search, indexes in asked:
+            lines += [{"index": indexes, "ignore_unavailable": True, "allow_partial_search_results": False}]
+            lines += [search.to_dict()]
+        with self.answering():
+            answer = self.reader.msearch(
+                searches=lines,
+                filter_path=["responses.status", "responses.error.type", *(f"responses.{part}" for part in parts)],
+            )
+        for found in answer["responses"]:
+            if "error" in found:
+                raise StoreAway(f"Elasticsearch at {self.where} cannot be searched now: {found['error']['type']}.")
+        return answer["responses"]
 
     def count(self, wanted: Search, indexes: str) -> int:
         with self.answering():
@@ -99,3 +127,8 @@ class Server:
         if health["status"] == "red":
             return f"Elasticsearch at {self.where} is red: {health['unassigned_shards']} shards are not assigned."
         return None
+
+
+def _sorted_only(wanted: Search) -> Search:
+    """A search that answers with sort values alone."""
+    return wanted.extra(_source=False, stored_fields="_none_", track_total_hits=False)

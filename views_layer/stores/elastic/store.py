@@ -10,7 +10,6 @@ birth: it gets another birth, with no rows, and the old generation goes. Readers
 
 import logging
 import secrets
-from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,13 +19,13 @@ from elasticsearch_dsl import Search
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import RowAddress, RowsGone, StoreAway, StoreSize, ViewRow, ViewStore
+from batch.view_store import GrainRange, RowAddress, RowsGone, StoreAway, StoreSize, ViewRow, ViewStore
 from views_layer.stores.elastic.bulk import batches, send
 from views_layer.stores.elastic.deletions import delete, delete_stale
 from views_layer.stores.elastic.generation import Generation
 from views_layer.stores.elastic.indexes import Indexes
 from views_layer.stores.elastic.meta import BIRTH, Meta
-from views_layer.stores.elastic.rows import bucket_name, parts, row_creation, row_id, rows_up_to, rows_with
+from views_layer.stores.elastic.rows import bucket_name, parts, row_creation, row_id, rows_up_to, rows_with, unpacked
 from views_layer.stores.elastic.server import Server
 
 logger = logging.getLogger(__name__)
@@ -61,22 +60,25 @@ class ElasticViewStore(ViewStore):
                 written += sum(map(len, together))
         return written
 
-    def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
+    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
         generation = self._current()
         generation.refresh_own(version)
-        wanted = rows_with(hub=hub, rollup=rollup, grain=grain).filter("range", start={"gte": start, "lt": end})
-        wanted = wanted.filter("range", version={"lte": version}).sort("start", "end", "version")
-        hits = self._server.hits(wanted, generation.indexes_between(start, end))
-        newest = {(at, until): found for at, until, found in hits}
-        return [
-            RowAddress(
-                grain,
-                *bucket,
-                found,
-                f"{generation.index_at(bucket[0])} {row_id(bucket_name(hub, rollup, grain, *bucket), found)}",
+        of_rollup = rows_up_to(version).filter("term", hub=hub).filter("term", rollup=rollup)
+        of_rollup = of_rollup.sort("start", "end", "version")
+        wanted = [
+            (
+                of_rollup.filter("term", grain=grain).filter("range", start={"gte": start, "lt": end}),
+                generation.indexes_between(start, end),
             )
-            for bucket, found in newest.items()
+            for grain, start, end in ranges
         ]
+        found = []
+        for (grain, _, _), hits in zip(ranges, self._server.hits_of(wanted), strict=True):
+            newest = {(at, until): version for at, until, version in hits}
+            for bucket, newest_version in newest.items():
+                id = row_id(bucket_name(hub, rollup, grain, *bucket), newest_version)
+                found.append(RowAddress(grain, *bucket, newest_version, f"{generation.index_at(bucket[0])} {id}"))
+        return found
 
     def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
         generation = self._current()
@@ -104,10 +106,9 @@ class ElasticViewStore(ViewStore):
     def _payloads(self, references: Sequence[str]) -> list[bytes]:
         docs = [dict(zip(("_index", "_id"), reference.split(" "), strict=True)) for reference in references]
         with self._server.answering():
-            # Sealed rows are refreshed, and so need not be looked for among what is not: that takes twice as long.
-            answer = self._server.reader.mget(
-                docs=docs, realtime=False, source_includes=["payload"], filter_path="docs._source,docs.error,docs.found"
-            )
+            # Sealed rows are refreshed, and so need not be looked for among what is not: that takes twice as long. The
+            # server copies whole sources; any part of them it would take apart and put together again.
+            answer = self._server.reader.mget(docs=docs, realtime=False)
         found = answer["docs"]
         for reference, doc in zip(references, found, strict=True):
             if "_source" in doc:
@@ -116,7 +117,7 @@ class ElasticViewStore(ViewStore):
             if error != "index_not_found_exception":
                 raise StoreAway(f"View row {reference} cannot be read of {self._server.where} now: {error}.")
             raise RowsGone(f"View row {reference} was cleaned up; read again from the published epoch.")
-        return [b64decode(doc["_source"]["payload"]) for doc in found]
+        return [unpacked(doc["_source"]["payload"]) for doc in found]
 
     def discard(self, version: int) -> None:
         generation = self._current()
@@ -183,21 +184,13 @@ class ElasticViewStore(ViewStore):
 
     def _looked_up(self, ids: list[str], version: int, generation: Generation) -> tuple[dict[str, dict], int]:
         """What the store knows under some ids, and how many rows of up to a version there are, in one round trip."""
-        with self._server.answering():
-            answer = self._server.reader.msearch(
-                searches=[
-                    {"index": self._meta.index, "ignore_unavailable": True, "allow_partial_search_results": False},
-                    {"query": {"ids": {"values": ids}}, "size": len(ids)},
-                    {"index": generation.indexes, "allow_partial_search_results": False},
-                    rows_up_to(version).extra(size=0, track_total_hits=True).to_dict(),
-                ],
-                filter_path="responses.hits.hits._id,responses.hits.hits._source,responses.hits.total,responses.error.type",
-            )
-        for response in answer["responses"]:
-            if "error" in response:
-                error = response["error"]["type"]
-                raise StoreAway(f"The view store at {self._server.where} cannot be searched now: {error}.")
-        known, counts = answer["responses"]
+        rows = rows_up_to(version).extra(size=0, track_total_hits=True)
+        known, counts = self._server.answers(
+            [(Search().query("ids", values=ids)[: len(ids)], self._meta.index), (rows, generation.indexes)],
+            "hits.hits._id",
+            "hits.hits._source",
+            "hits.total",
+        )
         found = {hit["_id"]: hit["_source"] for hit in known["hits"].get("hits", [])}
         return found, counts["hits"]["total"]["value"]
 
