@@ -8,7 +8,7 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from statsproject.addresses import database_at, database_of_views, refuse_shared, view_store_at
+from statsproject.addresses import database_at, database_of_views, media_index_beside, refuse_shared, view_store_at
 from statsproject.environment import (
     env_bool,
     env_choice,
@@ -124,6 +124,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_LOG: dict[str, Any] = {"BACKEND": "events.logs.orm.OrmEventLog", "OPTIONS": {}}
 VIEW_STORE = view_store_at("VIEW_STORE_URL")
+MEDIA_INDEX = media_index_beside(VIEW_STORE)
 BATCH_ENGINE: dict[str, Any] = {"BACKEND": "batch.engines.duck.DuckEngine", "OPTIONS": {}}
 ARCHIVE_DIR = Path(os.environ.get("ARCHIVE_DIR") or DATA_DIR / "archive").resolve()
 

@@ -135,7 +135,7 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
         compare=compare,
         order=_order(parameters, [*metrics, *by, *(["time"] if interval else [])]),
         limit=_limit(parameters),
-        cursor=_cursor(parameters),
+        cursor=read_cursor(parameters),
     )
 
 
@@ -296,7 +296,8 @@ def _limit(parameters: QueryDict) -> int:
     return int(text)
 
 
-def _cursor(parameters: QueryDict) -> list | None:
+def read_cursor(parameters: QueryDict) -> list | None:
+    """The position that `cursor` holds; None where none is given."""
     text = parameters.get("cursor")
     if not text:
         return None

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from views_layer import removals, seam
+from views_layer import media_index, removals, seam
 
 
 @shared_task(ignore_result=True)
@@ -12,3 +12,4 @@ def reconcile() -> None:
     now = timezone.now()
     seam.reconcile(now)
     removals.carry_out_all(now)
+    media_index.fill(now)

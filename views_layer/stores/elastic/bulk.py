@@ -26,6 +26,11 @@ def creation(index: str, id: str, source: dict) -> Action:
     return _line({"create": {"_index": index, "_id": id}}), _line(source)
 
 
+def replacement(index: str, id: str, source: dict, version: int) -> Action:
+    """Makes a document, or puts it in the place of an older version."""
+    return _line({"index": {"_index": index, "_id": id, "version": version, "version_type": "external"}}), _line(source)
+
+
 def deletion(index: str, id: str) -> Action:
     return (_line({"delete": {"_index": index, "_id": id}}),)
 
@@ -73,7 +78,7 @@ def _judged(server: Server, actions: Sequence[Action], items: Sequence[dict]) ->
         status, error = found["status"], found.get("error", {})
         if (
             status in (CREATED, OK)
-            or (verb == "create" and status == THERE)
+            or (verb in ("create", "index") and status == THERE)
             or (verb == "delete" and status == MISSING)
         ):
             created += verb == "create" and status == CREATED

@@ -6,6 +6,7 @@ from elasticsearch import ApiError
 from elasticsearch_dsl import Document
 
 from views_layer.stores.elastic.bulk import MISSING
+from views_layer.stores.elastic.entries import MediaDocument
 from views_layer.stores.elastic.meta import MetaDocument
 from views_layer.stores.elastic.rows import RowDocument
 from views_layer.stores.elastic.server import Server
@@ -13,14 +14,23 @@ from views_layer.stores.elastic.server import Server
 MONTHS_BY_NAME = 36
 """Searches over more months name all indexes of the generation at once."""
 
+UNREFRESHED = {"refresh_interval": "-1"}
+Kind = tuple[str, type[Document], dict[str, str]]
+"""The pattern of a template, what the documents are, and settings."""
+
 
 class Indexes:
-    """`<prefix>-meta`, and `<prefix>-rows-<birth>-<year>-<month>` for each UTC month of a row's start."""
+    """`<prefix>-meta`, `<prefix>-media`, and `<prefix>-rows-<birth>-<year>-<month>` for each UTC month of a row's start."""
 
     def __init__(self, server: Server, prefix: str) -> None:
         self._server, self._prefix = server, prefix
         self.all = f"{prefix}-*"
-        self.meta = f"{prefix}-meta"
+        self.meta, self.media = f"{prefix}-meta", f"{prefix}-media"
+        self._kinds: dict[str, Kind] = {
+            self.meta: (self.meta, MetaDocument, {}),
+            self.media: (self.media, MediaDocument, {}),
+        }
+        """Of the indexes that are no rows'."""
 
     def of(self, birth: str) -> str:
         """All indexes of a generation."""
@@ -41,7 +51,7 @@ class Indexes:
 
     def make(self, name: str) -> str:
         """Make an index, unless it is there; returns its UUID."""
-        self._put_templates()
+        self._put_template(name)
         with self._server.answering():
             try:
                 self._server.client.indices.create(index=name)
@@ -66,12 +76,9 @@ class Indexes:
             found = self._server.client.indices.get_settings(index=pattern, name="index.uuid", allow_no_indices=True)
         return {name: of["settings"]["index"]["uuid"] for name, of in found.items()}
 
-    def _put_templates(self) -> None:
-        """What makes an index of ours. None is made by a write alone: one that was deleted stays deleted."""
-        self._put_template(f"{self._prefix}-rows-*", RowDocument, {"refresh_interval": "-1"})
-        self._put_template(self.meta, MetaDocument, {})
-
-    def _put_template(self, pattern: str, document: type[Document], settings: dict) -> None:
+    def _put_template(self, name: str) -> None:
+        """What makes an index. None is made by a write alone: one that was deleted stays deleted."""
+        pattern, document, settings = self._kinds.get(name, (f"{self._prefix}-rows-*", RowDocument, UNREFRESHED))
         with self._server.answering():
             self._server.client.indices.put_index_template(
                 name=pattern.rstrip("-*"),
