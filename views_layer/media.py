@@ -88,19 +88,20 @@ def _of_index(index: MediaIndex, hub: Hub, search: str, words: list[str], count:
 def _merged(
     index: MediaIndex, mark: Mark, hub: Hub, search: str, words: list[str], count: int, after: str
 ) -> Some | None:
-    others = hub.media.exclude(key=search)
-    changed = others.filter(learnt_at__gt=mark.until)
-    keys = list(changed.values_list("key", flat=True)[: CHANGED_AT_MOST + 1])
-    if len(keys) > CHANGED_AT_MOST:
+    changed = hub.media.filter(learnt_at__gt=mark.until)
+    changed_keys = list(changed.values_list("key", flat=True)[: CHANGED_AT_MOST + 1])
+    if len(changed_keys) > CHANGED_AT_MOST:
         return None
-    hits = index.find(mark.generation, words, [*keys, search], after, count)
-    known = {media.key: media for media in others.filter(key__in=hits.keys)}
+    hits = index.find(mark.generation, words, [*changed_keys, search], after, count)
+    known = {media.key: media for media in hub.media.filter(key__in=hits.keys)}
     # Counted last: what changes meanwhile is counted no more, so that the index never seems to lack it.
-    if len(known) < len(hits.keys) or hits.held < others.filter(learnt_at__lte=mark.until).count():
+    settled = hub.media.filter(learnt_at__lte=mark.until)
+    wanted = settled.count() - settled.filter(key=search).count()
+    if len(known) < len(hits.keys) or hits.held < wanted:
         logger.error("The index of media lacks some of %s; it is filled anew.", hub.slug)
         index.forget(hub.pk)
         return None
-    fresh, fresh_total = _of_tables(changed.filter(key__in=keys), words, count, after)
+    fresh, fresh_total = _of_tables(changed.filter(key__in=changed_keys).exclude(key=search), words, count, after)
     page = sorted((known | {media.key: media for media in fresh}).values(), key=lambda media: media.key)
     return page[:count], hits.total + fresh_total
 

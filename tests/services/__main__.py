@@ -58,7 +58,12 @@ SUITES = (
             *("-m", "not services", WITHOUT_MIGRATIONS),
         ),
     ),
-    Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
+    Suite(
+        "Elasticsearch",
+        ("elasticsearch",),
+        (),
+        ("tests/contract/test_view_store.py", "tests/contract/test_media_search.py", "-m", "services"),
+    ),
     Suite(
         "Answers from both",
         ("postgresql", "elasticsearch"),
@@ -67,6 +72,7 @@ SUITES = (
     ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
+    Suite("Elasticsearch that fails", ("elasticsearch",), (), ("tests/services/test_elasticsearch.py",), 0),
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 
