@@ -24,26 +24,57 @@ def cover(
     version: int,
     zone: ZoneInfo,
     grains: Sequence[str] = COARSE_FIRST,
+    closed_before: int | None = None,
 ) -> list[RowAddress]:
     """The newest rows up to `version` that together hold every hour of `ranges` once, of the given grains.
 
     `zone` is the hub's, whose days and months the coarse rows are. A day without a row of its own is covered by its
-    hours, so an answer never depends on whether a coarse row has been built yet.
+    hours, so an answer never depends on whether a coarse row has been built yet. That days and months which end by the
+    hour `closed_before` have one is only expected: the store is then asked once for all grains, else again for the finer.
     """
     chosen: list[RowAddress] = []
     gaps = joined(ranges)
-    for grain in COARSE_FIRST:
-        if grain not in grains:
-            continue
+    asked: dict[str, list[Hours]] = {}
+    found: list[RowAddress] = []
+    left = [grain for grain in COARSE_FIRST if grain in grains]
+    while left:
+        if not all(is_within(gap, asked.get(left[0], [])) for gap in gaps):
+            asked = _expected(gaps, left, zone, closed_before)
+            found = store.addresses(
+                hub, rollup, [(grain, *hours) for grain, some in asked.items() for hours in some], version
+            )
+        grain = left.pop(0)
         covered: list[Hours] = []
-        for start, end in near(gaps):
-            for address in store.addresses(hub, rollup, grain, start, end, version):
-                bucket = row_hours(address, zone)
-                if bucket and is_within(bucket, gaps):
-                    chosen.append(address)
-                    covered.append(bucket)
+        for address in found:
+            bucket = row_hours(address, zone) if address.grain == grain else None
+            if bucket and is_within(bucket, gaps):
+                chosen.append(address)
+                covered.append(bucket)
         gaps = without(gaps, covered)
     return chosen
+
+
+def _expected(
+    gaps: Sequence[Hours], grains: Sequence[str], zone: ZoneInfo, closed_before: int | None
+) -> dict[str, list[Hours]]:
+    """For each grain the ranges in which its rows are needed where the closed buckets of coarser grains have theirs."""
+    expected = {}
+    for grain in grains:
+        expected[grain] = near(gaps)
+        if grain != HOUR:
+            gaps = [edge for gap in gaps for edge in _edges(gap, grain, zone, closed_before)]
+    return expected
+
+
+def _edges(gap: Hours, grain: str, zone: ZoneInfo, closed_before: int | None) -> list[Hours]:
+    """What no closed bucket that lies wholly in a gap holds."""
+    start, end = gap
+    end = end if closed_before is None else min(end, closed_before)
+    first, last = bucket_of(grain, start, zone), bucket_of(grain, end, zone)
+    if first is None or last is None:
+        return [gap]
+    inner = (start if first[0] == start else first[1], last[0])
+    return without([gap], [inner]) if inner[0] < inner[1] else [gap]
 
 
 def near(ranges: Iterable[Hours]) -> list[Hours]:

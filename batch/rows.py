@@ -77,7 +77,17 @@ class RowWriter:
         parts = [current]
         missing = without(buckets, [h for h in held if bucket_of(grain, h[0], self._zone) in wanted])
         parts += self._read(
-            rollup, cover(self._store, self._hub, rollup.name, missing, self._version - 1, self._zone, WRITTEN[grain])
+            rollup,
+            cover(
+                self._store,
+                self._hub,
+                rollup.name,
+                missing,
+                self._version - 1,
+                self._zone,
+                WRITTEN[grain],
+                self._closed_before,
+            ),
         )
         regrouped = []
         for part in parts:
@@ -114,7 +124,7 @@ def first_event_at(store: ViewStore, hub: str, version: int) -> int | None:
     """When the first event of a hub that readers of a version know occurred, in milliseconds; None where there is none."""
     start = store.first_start(hub, HUB.name, version)
     while start is not None:
-        (payload,) = store.fetch(store.addresses(hub, HUB.name, HOUR, start, start + 1, version))
+        (payload,) = store.fetch(store.addresses(hub, HUB.name, [(HOUR, start, start + 1)], version))
         try:
             found = decode(payload, HUB.keys, HUB.measures)
         except DamagedCells:

@@ -259,9 +259,8 @@ class _Work:
 
     def _is_written(self, hub: str, window: Hours) -> bool:
         """False where the view store was emptied since a window was written."""
-        return any(
-            found.version == self._epoch for found in self._store.addresses(hub, "hub", HOUR, *window, self._epoch)
-        )
+        found = self._store.addresses(hub, "hub", [(HOUR, *window)], self._epoch)
+        return any(address.version == self._epoch for address in found)
 
     def _windows(self) -> Iterator[tuple[str, Hours]]:
         for hub, found, count in self._bounds():

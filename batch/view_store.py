@@ -26,6 +26,10 @@ class ViewRow:
     payload: bytes
 
 
+GrainRange = tuple[str, int, int]
+"""A grain, and a half-open range of hours."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowAddress:
     """Where a row is: its bucket, its version, and the store's own reference."""
@@ -64,8 +68,11 @@ class ViewStore(ABC):
         """Write rows of a version; returns how many there were. Idempotent: an address that is there stays as it is."""
 
     @abstractmethod
-    def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
-        """For each bucket of a grain that starts in [start, end) its newest row up to `version`, by start."""
+    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
+        """For each range, and each bucket of its grain that starts in it, the newest row up to `version`, by start.
+
+        A store that is a server is asked once, for however many ranges.
+        """
 
     @abstractmethod
     def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:

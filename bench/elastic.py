@@ -3,7 +3,6 @@
 Needs an Elasticsearch: TEST_VIEW_STORE_URL names one that runs, or one is started as `make test-services` does.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ from bench import history, house, mix
 from bench.figures import Figures, Options, at_least, at_most, say, seconds_of
 from statsproject.addresses import ELASTIC_VIEW_STORE
 from views_layer import models, seam
-from views_layer.stores.elastic import ElasticViewStore, RowDocument
+from views_layer.stores.elastic.rows import RowDocument, row_creation
+from views_layer.stores.elastic.store import ElasticViewStore
 
 PREFIX = "affluence_bench"
 AT_ONCE = 500
@@ -89,17 +89,17 @@ def _published(url: str, groups: list[Group], epoch: int) -> Figures:
             store.write(epoch, group)
         assert store.seal(epoch, birth)
 
-    bare = count / _bare_s(url, store, groups, epoch)
+    bare = count / _bare_s(url, groups, epoch)
     ours = count / seconds_of(publish)
     megabytes = sum(len(row.payload) for group in groups for row in group) / 1e6
     say(f"{count} rows of {megabytes:.1f} MB: published {ours:.0f} rows/s, bare bulk {bare:.0f} rows/s")
     return {"elastic_publication": at_least(0.6 * bare, ours, "rows/s", bare, "a bare bulk of the same documents")}
 
 
-def _bare_s(url: str, store: ElasticViewStore, groups: list[Group], epoch: int) -> float:
+def _bare_s(url: str, groups: list[Group], epoch: int) -> float:
     """Seconds of a bulk of the same documents, encoded before, into an index of the same kind, with its refresh."""
     name = f"{PREFIX}_bare"
-    documents = [(_named(store, epoch, row), store._creation(epoch, row)[1]) for group in groups for row in group]
+    documents = [row_creation(name, epoch, row) for group in groups for row in group]
     with Elasticsearch(url) as client:
         mappings = {"dynamic": "strict", **RowDocument._doc_type.mapping.to_dict()}
         client.indices.create(index=name, settings={"refresh_interval": "-1"}, mappings=mappings)
@@ -107,16 +107,10 @@ def _bare_s(url: str, store: ElasticViewStore, groups: list[Group], epoch: int) 
         def send() -> None:
             for first in range(0, len(documents), AT_ONCE):
                 body: list = [line for document in documents[first : first + AT_ONCE] for line in document]
-                assert not client.bulk(index=name, operations=body, filter_path="errors")["errors"]
+                assert not client.bulk(operations=body, filter_path="errors")["errors"]
             client.indices.refresh(index=name)
 
         return seconds_of(send)
-
-
-def _named(store: ElasticViewStore, epoch: int, row: ViewRow) -> bytes:
-    """The creation of a row in whichever index."""
-    creation = json.loads(store._creation(epoch, row)[0])
-    return json.dumps({"create": {"_id": creation["create"]["_id"]}}).encode()
 
 
 def _first_ms(options: Options, key: str, question: str, stores: list[dict]) -> list[float]:

@@ -104,7 +104,17 @@ def _learn_hub(hub: Hub, told: dict[str, Facts]) -> int:
             batch_size=500,
             update_conflicts=True,
             unique_fields=["hub", "key"],
-            update_fields=["kind", "title", "pages", "first_at", "kind_at", "title_at", "pages_at"],
+            update_fields=[
+                "kind",
+                "title",
+                "pages",
+                "first_at",
+                "kind_at",
+                "title_at",
+                "pages_at",
+                "words",
+                "learnt_at",
+            ],
         )
     if len(_known) > CAPACITY:
         _known.clear()
@@ -132,6 +142,7 @@ def _row(hub: Hub, key: str, facts: Facts) -> Media:
         if said is not None:
             setattr(row, name, said[1])
             setattr(row, f"{name}_at", _time(said[0]))
+    row.words = Media.searched(key, row.title)
     return row
 
 

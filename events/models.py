@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from events.log import SAMPLES
+from events.words import words_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,14 +161,22 @@ class Media(models.Model):
     kind_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the kind occurred.")
     title_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the title occurred.")
     pages_at = models.DateTimeField(null=True, blank=True, help_text="When an event that says the pages occurred.")
+    words = models.TextField(editable=False, help_text="Of id and title, each after a blank, as they are searched.")
+    learnt_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When this row was last written.")
 
     class Meta:
         ordering = ["key"]
         verbose_name_plural = "media"
         constraints = [models.UniqueConstraint(fields=["hub", "key"], name="one_media_per_hub_and_key")]
+        indexes = [models.Index(fields=["hub", "learnt_at"], name="media_by_time_of_learning")]
 
     def __str__(self) -> str:
         return self.title or self.key
+
+    @staticmethod
+    def searched(key: str, title: str) -> str:
+        """The `words` of a media."""
+        return "".join(f" {word}" for word in words_of(f"{key} {title}"))
 
 
 class Chunk(models.Model):

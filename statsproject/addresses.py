@@ -13,7 +13,8 @@ from speed import server as redis_server
 from statsproject.event_log import is_mongo
 
 ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
-ELASTIC_VIEW_STORE = "views_layer.stores.elastic.ElasticViewStore"
+ELASTIC_VIEW_STORE = "views_layer.stores.elastic.store.ElasticViewStore"
+ELASTIC_MEDIA_INDEX = "views_layer.stores.elastic.media_index.ElasticMediaIndex"
 POSTGRES = ("postgres", "postgresql")
 POSTGRES_EXAMPLE = "postgres://USER:PASSWORD@HOST:5432/NAME"
 ELASTIC_EXAMPLE = "https://USER:PASSWORD@HOST:9200/PREFIX?ca_certs=/PATH"
@@ -107,6 +108,12 @@ def view_store_at(name: str) -> dict[str, Any]:
         options["basic_auth"] = tuple(unquote(part) for part in user.partition(":")[::2])
     addresses = [_with_port(f"{url.scheme}://{host}", name) for host in hosts.split(",")]
     return {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": addresses, "prefix": prefix, **options}}
+
+
+def media_index_beside(view_store: dict[str, Any]) -> dict[str, Any] | None:
+    """MEDIA_INDEX for a VIEW_STORE: an index in the same server where that can search; else the tables are searched."""
+    is_elastic = view_store["BACKEND"] == ELASTIC_VIEW_STORE
+    return {"BACKEND": ELASTIC_MEDIA_INDEX, "OPTIONS": view_store["OPTIONS"]} if is_elastic else None
 
 
 def database_of_views(name: str, embedded: dict[str, Any]) -> dict[str, Any]:

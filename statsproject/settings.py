@@ -12,6 +12,7 @@ from statsproject.addresses import (
     database_at,
     database_of_log,
     database_of_views,
+    media_index_beside,
     redis_at,
     refuse_shared,
     view_store_at,
@@ -147,6 +148,7 @@ BATCH_ENGINE: dict[str, Any] = {
     },
 }[env_choice("BATCH_ENGINE", ("duckdb", "spark"))]
 ARCHIVE_DIR = env_directory("ARCHIVE_DIR", DATA_DIR / "archive")
+MEDIA_INDEX = media_index_beside(VIEW_STORE)
 
 REDIS_SOCKET = socket_of(DATA_DIR, "redis")
 REDIS_URL = redis_at("REDIS_URL", f"unix://{REDIS_SOCKET}")

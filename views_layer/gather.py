@@ -178,8 +178,16 @@ class _Reader:
     def _rows(self, ranges: list[tuple[int, Hours]]) -> "Part":
         """The merged cells of the published rows; kept, since rows never change."""
         question, hours = self._question, [hours for _, hours in ranges]
+        closed_before = instant_ms(self._moment.cut_at) // HOUR_MS if self._moment.cut_at else None
         addresses = cover(
-            view_store(), self._hub.slug, self._rollup.name, hours, self._moment.epoch, self._hub.zone, self._grains()
+            view_store(),
+            self._hub.slug,
+            self._rollup.name,
+            hours,
+            self._moment.epoch,
+            self._hub.zone,
+            self._grains(),
+            closed_before,
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
         key = repr((

@@ -146,7 +146,7 @@ def read_question(parameters: QueryDict, timezone: str, now: datetime) -> Questi
         compare=compare,
         order=_order(parameters, [*metrics, *by, *(["time"] if interval else [])]),
         limit=read_limit(parameters, LIMIT, LIMIT),
-        cursor=_cursor(parameters),
+        cursor=read_cursor(parameters),
     )
 
 
@@ -309,7 +309,8 @@ def read_limit(parameters: QueryDict, at_most: int, default: int) -> int:
     return int(text)
 
 
-def _cursor(parameters: QueryDict) -> list | None:
+def read_cursor(parameters: QueryDict) -> list | None:
+    """The position that `cursor` holds; None where none is given."""
     text = parameters.get("cursor")
     if not text:
         return None

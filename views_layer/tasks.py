@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from views_layer import errands, removals, seam
+from views_layer import errands, media_index, removals, seam
 
 
 @shared_task(ignore_result=True)
@@ -14,3 +14,4 @@ def reconcile() -> None:
     errands.carry_out(now)
     seam.reconcile(now)
     removals.carry_out_all(now)
+    media_index.fill(now)

@@ -13,7 +13,9 @@ from batch.view_store import RowsGone, StoreAway, ViewRow, ViewStore
 from tests.rows import drop_indexes
 from tests.waiting import free_port
 from views_layer import models
-from views_layer.stores.elastic import ElasticViewStore
+from views_layer.stores.elastic import deletions
+from views_layer.stores.elastic.meta import BIRTH
+from views_layer.stores.elastic.store import ElasticViewStore
 from views_layer.stores.orm import OrmViewStore
 
 SQLITE = "django.db.backends.sqlite3"
@@ -39,7 +41,7 @@ class ViewStoreContract:
 
     def found(self, store: ViewStore, version: int, grain: str = HOUR, start: int = 0, end: int = 100) -> list[tuple]:
         """Start, version and payload of what readers of a version find."""
-        addresses = store.addresses("acme", "media", grain, start, end, version)
+        addresses = store.addresses("acme", "media", [(grain, start, end)], version)
         return [(a.start, a.version, p) for a, p in zip(addresses, store.fetch(addresses), strict=True)]
 
     def test_it_begins_empty(self, store):
@@ -74,7 +76,7 @@ class ViewStoreContract:
 
     def test_a_row_is_found_with_its_bucket(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY)])
-        found = [store.addresses("acme", "media", grain, 0, 9, 1)[0] for grain in (HOUR, DAY)]
+        found = store.addresses("acme", "media", [(HOUR, 0, 9), (DAY, 0, 9)], 1)
         assert [(address.start, address.end, address.version) for address in found] == [(1, 2, 1), (1, 25, 1)]
 
     def test_days_of_two_zones_that_start_together_are_two_buckets(self, store):
@@ -105,12 +107,12 @@ class ViewStoreContract:
 
     def test_payloads_come_in_the_order_asked_for(self, store):
         store.write(1, [row(start, str(start).encode()) for start in range(1_200)])
-        addresses = store.addresses("acme", "media", HOUR, 0, 1_200, 1)[::-1]
+        addresses = store.addresses("acme", "media", [(HOUR, 0, 1_200)], 1)[::-1]
         assert store.fetch([*addresses, addresses[0]]) == [str(n).encode() for n in [*range(1_199, -1, -1), 1_199]]
 
     def test_a_row_that_is_gone_is_told(self, store):
         store.write(1, [row(1, b"a")])
-        addresses = store.addresses("acme", "media", HOUR, 0, 9, 1)
+        addresses = store.addresses("acme", "media", [(HOUR, 0, 9)], 1)
         self.empty()
         with pytest.raises(RowsGone):
             store.fetch(addresses)
@@ -165,14 +167,17 @@ class ViewStoreContract:
             store.seal(version, store.birth())
         assert store.remove_before("acme", 5) == 6
         assert (self.found(store, 2), self.found(store, 2, MONTH)) == ([(5, 2, b"h")], [])
-        assert (store.first_start("acme", "hub", 2), len(store.addresses("other", "media", HOUR, 0, 9, 2))) == (None, 2)
+        assert (store.first_start("acme", "hub", 2), len(store.addresses("other", "media", [(HOUR, 0, 9)], 2))) == (
+            None,
+            2,
+        )
 
     def test_days_and_months_are_forgotten_and_hours_stay(self, store):
         store.write(1, [row(1, b"h"), row(1, b"d", DAY), row(1, b"m", MONTH), row(1, b"o", DAY, hub="other")])
         assert store.seal(1, store.birth())
         store.forget_days("acme")
         assert [self.found(store, 1, grain) for grain in (HOUR, DAY, MONTH)] == [[(1, 1, b"h")], [], []]
-        assert len(store.addresses("other", "media", DAY, 0, 9, 1)) == 1
+        assert len(store.addresses("other", "media", [(DAY, 0, 9)], 1)) == 1
 
 
 @pytest.mark.services
@@ -273,14 +278,14 @@ class TestElasticViewStore(ViewStoreContract):
     def test_a_seal_made_while_rows_were_deleted_misses_none_of_them(self, store, sealed, monkeypatch):
         store.write(2, [row(1, b"again")])
         store.seal(2, sealed)
-        other, bulk = self.make_store(), store._bulk
+        other, send = self.make_store(), deletions.send
 
-        def seal_and_delete(*arguments, **options):
+        def seal_and_delete(*arguments):
             monkeypatch.undo()  # between the seals that ask for fewer rows, and the deletion
             assert other.seal(3, sealed)
-            return bulk(*arguments, **options)
+            return send(*arguments)
 
-        monkeypatch.setattr(store, "_bulk", seal_and_delete)
+        monkeypatch.setattr(deletions, "send", seal_and_delete)
         assert (store.clean_up(2), store.is_sealed(3), store.birth()) == (1, True, sealed)
 
     def test_a_discarded_version_is_sealed_no_more(self, store, sealed):
@@ -290,12 +295,12 @@ class TestElasticViewStore(ViewStoreContract):
     def test_a_write_waits_for_a_disk_that_is_full(self, store, sealed, monkeypatch):
         self.block(True, "read_only_allow_delete")
         monkeypatch.setattr(
-            "views_layer.stores.elastic.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
+            "views_layer.stores.elastic.bulk.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
         )
         assert (store.write(2, [row(1, b"x")]), self.found(store, 2)) == (1, [(1, 2, b"x")])
 
     def test_a_write_waits_not_for_ever(self, store, sealed, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)
         self.block(True, "read_only_allow_delete")
         with pytest.raises(StoreAway, match="1 of 1 rows not: cluster_block_exception"):
             store.write(2, [row(1, b"x")])
@@ -305,13 +310,21 @@ class TestElasticViewStore(ViewStoreContract):
         with pytest.raises(StoreAway, match="refused a row with 403: cluster_block_exception"):
             store.write(2, [row(1, b"x")])
 
+    def test_a_store_whose_rows_are_of_an_older_form_is_begun_anew(self, store, sealed):
+        meta = f"{self.options['prefix']}-meta"
+        document = self.client.get(index=meta, id=BIRTH)["_source"]
+        self.client.delete(index=meta, id=BIRTH)
+        self.client.index(index=meta, id="birth", document=document, refresh=True)
+        assert (self.make_store().is_sealed(1), self.state(sealed)) == (False, (False, False, []))
+        assert (self.indexes(), self.client.exists(index=meta, id="birth").body) == ([], False)
+
     def test_of_two_that_begin_a_store_one_wins(self, store):
         births = {one.birth() for one in (store, self.make_store(), store)}
         assert len(births) == 1
 
     def test_more_rows_than_a_search_gives_are_found_in_pages(self, store, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.PAGE", 3)
-        monkeypatch.setattr("views_layer.stores.elastic.BUCKETS_AT_ONCE", 2)
+        monkeypatch.setattr("views_layer.stores.elastic.server.PAGE", 3)
+        monkeypatch.setattr("views_layer.stores.elastic.deletions.BUCKETS_AT_ONCE", 2)
         store.write(1, [row(start, b"a") for start in range(8)])
         store.write(2, [row(start, b"b") for start in range(0, 8, 2)])
         assert [start for start, _, _ in self.found(store, 1)] == list(range(8))
@@ -330,7 +343,7 @@ class TestAwayElasticViewStore:
         return ElasticViewStore([f"http://127.0.0.1:{free_port()}"])
 
     def test_it_says_so_at_once(self, away, monkeypatch):
-        monkeypatch.setattr("views_layer.stores.elastic.TRIES_FOR_S", 0)
+        monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)
         for ask in (
             away.birth,
             lambda: away.is_sealed(1),
@@ -375,7 +388,7 @@ class TestPlansOfSqlite:
 
     def test_addresses_are_read_from_the_index_alone(self, store):
         with CaptureQueriesContext(connections["views"]) as queries:
-            store.addresses("acme", "media", HOUR, 0, 9, 1)
+            store.addresses("acme", "media", [(HOUR, 0, 9)], 1)
         with connections["views"].cursor() as cursor:
             plan = [step[3] for step in cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}").fetchall()]
         assert ["USING COVERING INDEX" in step for step in plan] == [True]

@@ -69,7 +69,12 @@ SUITES = (
             *("-m", "not services", WITHOUT_MIGRATIONS),
         ),
     ),
-    Suite("Elasticsearch", ("elasticsearch",), (), ("tests/contract/test_view_store.py", "-m", "services")),
+    Suite(
+        "Elasticsearch",
+        ("elasticsearch",),
+        (),
+        ("tests/contract/test_view_store.py", "tests/contract/test_media_search.py", "-m", "services"),
+    ),
     Suite(
         "Answers from both",
         ("postgresql", "elasticsearch"),
@@ -123,6 +128,7 @@ SUITES = (
         ("tests/unit/test_speed_server.py", "tests/end_to_end/test_redis_line.py"),
         0,
     ),
+    Suite("Elasticsearch that fails", ("elasticsearch",), (), ("tests/services/test_elasticsearch.py",), 0),
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 

@@ -3,11 +3,11 @@
 import json
 import os
 import re
+import shutil
 import urllib.request
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import which
 
 from tests.services.server import Missing, Server, found_or_installed, run
 
@@ -19,7 +19,7 @@ HEAP = "512m"
 class Elasticsearch(Server):
     name = "elasticsearch"
     user = "nobody"
-    starts_within_s = 120.0
+    starts_within_s = 300.0
 
     @property
     def url(self) -> str:
@@ -48,6 +48,10 @@ class Elasticsearch(Server):
     def environment(self) -> dict[str, str]:
         heap = f"-Xms{HEAP} -Xmx{HEAP}"
         return {"ES_JAVA_HOME": str(self.java), "ES_JAVA_OPTS": heap, "HOME": str(self.directory)}
+
+    def lose_everything(self) -> None:
+        """Empty its data, while it is stopped."""
+        shutil.rmtree(self.home / "data")
 
     def answers(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/_cluster/health?timeout=1s", timeout=5) as answer:
@@ -84,4 +88,4 @@ def _version(home: Path) -> int:
 
 
 def _which(program: str) -> Path | None:
-    return Path(found) if (found := which(program)) else None
+    return Path(found) if (found := shutil.which(program)) else None

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from tests.waiting import free_port
 
 INSTALLS_WITHIN_S = 180
@@ -108,9 +110,22 @@ class Server(ABC):
                 self.process.kill()
                 self.process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and to the processes that it has started."""
+        if self.process is not None and self.process.poll() is None:
+            started = psutil.Process(self.process.pid)
+            for process in [*started.children(recursive=True), started]:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+
+    def kill(self) -> None:
+        """Let it die at once; its directory stays."""
+        self.send(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
     def end(self) -> None:
         """Stop it for good, and leave nothing behind."""
-        self.stop(signal.SIGKILL)
+        self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def as_user(self) -> dict:

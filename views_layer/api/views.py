@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -12,7 +11,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from aggregations.metrics import METRICS
-from events.models import Media
 from insights.retribution import MODELS
 from views_layer.api.access import (
     AUTHENTICATION,
@@ -26,8 +24,21 @@ from views_layer.ask import answer, live, metric_catalogue
 from views_layer.features import ORDERS, features
 from views_layer.insights import INSIGHTS, NODES_AT_MOST
 from views_layer.links import narrowed
+from views_layer.media import find
 from views_layer.period import PERIODS
-from views_layer.question import COMPARISONS, FORMATS, INTERVALS, LIMIT, ROBOTS, QueryError, read_range, refuse_all_but
+from views_layer.question import (
+    COMPARISONS,
+    FORMATS,
+    INTERVALS,
+    LIMIT,
+    ROBOTS,
+    QueryError,
+    cursor_text,
+    read_cursor,
+    read_limit,
+    read_range,
+    refuse_all_but,
+)
 from views_layer.restated import restated
 from views_layer.tables import csv_of
 
@@ -149,34 +160,28 @@ class MediaView(HubView):
 
     @extend_schema(
         parameters=[
-            _parameter("search", "Part of a title or a key."),
+            _parameter("search", "Beginnings of words of a title or an id; case and accents make no difference."),
             _limit(MEDIA_AT_MOST),
             _parameter("cursor", ""),
         ],
         responses=ANSWERS,
     )
     def get(self, request: Request, hub: str) -> Response:
-        media = Media.objects.filter(hub=hub_for(request, hub)).order_by("key")
+        asked = hub_for(request, hub)
         refuse_narrowed(request)
         refuse_all_but(request.query_params, "search", "limit", "cursor")
-        if search := request.query_params.get("search"):
-            media = media.filter(Q(title__icontains=search) | Q(key__icontains=search))
-        total = media.count()
-        if cursor := request.query_params.get("cursor"):
-            media = media.filter(key__gt=cursor)
-        text = request.query_params.get("limit") or str(MEDIA_AT_MOST)
-        if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MEDIA_AT_MOST):
-            raise QueryError(
-                "invalid_limit", f"limit {text!r} is not a whole number from 1 to {MEDIA_AT_MOST}.", "limit"
-            )
-        page = list(media[: int(text) + 1])
-        shown = page[: int(text)]
+        limit = read_limit(request.query_params, MEDIA_AT_MOST, MEDIA_AT_MOST)
+        found = find(asked, request.query_params.get("search", ""), limit, _after(request.query_params))
         return Response(
             {
                 "results": [
-                    {"media": m.key, "kind": m.kind or None, "title": m.title or None, "pages": m.pages} for m in shown
+                    {"media": m.key, "kind": m.kind or None, "title": m.title or None, "pages": m.pages}
+                    for m in found.media
                 ],
-                "meta": {"total_rows": total, "next_cursor": shown[-1].key if len(page) > len(shown) else None},
+                "meta": {
+                    "total_rows": found.total,
+                    "next_cursor": None if found.after is None else cursor_text([found.after]),
+                },
             }
         )
 
@@ -288,6 +293,16 @@ class NothingHere(APIView):
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         detail = f"There is nothing at {request.path}; see /api/schema for what there is."
         return JsonResponse({"error": {"code": "not_found", "detail": detail, "field": None}}, status=404)
+
+
+def _after(parameters: QueryDict) -> str | None:
+    """The id after which a page of media begins; None for the first page."""
+    match read_cursor(parameters):
+        case None:
+            return None
+        case [str(after)]:
+            return after
+    raise QueryError("invalid_cursor", "This cursor is of another question; ask without one first.", "cursor")
 
 
 def _number(value: float | None) -> int | float | None:

@@ -8,7 +8,7 @@ from django.db import connections, transaction
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import RowAddress, RowsGone, StoreSize, ViewStore
+from batch.view_store import GrainRange, RowAddress, RowsGone, StoreSize, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
 
@@ -40,7 +40,10 @@ class OrmViewStore(ViewStore):
                 written += len(some)
         return written
 
-    def addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
+    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
+        return [address for one in ranges for address in self._addresses(hub, rollup, *one, version)]
+
+    def _addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
         found = ViewRow.objects.filter(
             hub=hub, rollup=rollup, grain=grain, start__gte=start, start__lt=end, version__lte=version
         ).order_by("start", "end", "version")

@@ -1,0 +1,238 @@
+"""The view store in Elasticsearch.
+
+Rows lie in one index for each UTC month of their start and each *generation* of the store, which is named by the
+store's birth mark. What is known of the store itself lies in an index of its own: its birth, its indexes with their
+UUIDs, and the seals with the number of rows that readers of each must find.
+
+The server may lose anything. A store that lacks an index, or rows of a sealed version, is no longer the one of its
+birth: it gets another birth, with no rows, and the old generation goes. Readers count before they trust a seal.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from elasticsearch_dsl import Search
+
+from aggregations.buckets import DAY, HOUR, MONTH
+from aggregations.rollups import DECLARATION
+from batch.view_store import GrainRange, RowAddress, RowsGone, StoreAway, StoreSize, ViewRow, ViewStore
+from views_layer.stores.elastic.bulk import batches, send
+from views_layer.stores.elastic.deletions import delete, delete_stale
+from views_layer.stores.elastic.generation import Generation
+from views_layer.stores.elastic.indexes import Indexes
+from views_layer.stores.elastic.meta import BIRTH, Meta
+from views_layer.stores.elastic.rows import bucket_name, parts, row_creation, row_id, rows_up_to, rows_with, unpacked
+from views_layer.stores.elastic.server import Server
+
+logger = logging.getLogger(__name__)
+
+SENT_TOGETHER = 2
+"""Requests at a time: the server works on one while the next is on its way."""
+FETCHED_AT_ONCE = 500
+
+
+class ElasticViewStore(ViewStore):
+    """Rows in the indexes `<prefix>-…` of an Elasticsearch."""
+
+    def __init__(self, hosts: Sequence[str], prefix: str = "affluence", timeout: float = 30, **options: Any) -> None:
+        self._server = Server(hosts, timeout, **options)
+        self._indexes = Indexes(self._server, prefix)
+        self._meta = Meta(self._server, self._indexes.meta)
+        self._generation: Generation | None = None
+
+    # Rows.
+
+    def write(self, version: int, rows: Iterable[ViewRow]) -> int:
+        written, generation = 0, self._current()
+        with ThreadPoolExecutor(SENT_TOGETHER) as pool:
+            for together in batches(parts(iter(rows)), SENT_TOGETHER):
+                for name in sorted({generation.index_at(row.start) for part in together for row in part}):
+                    generation.make_index(name)
+                    generation.will_write(version, name)
+                actions = [
+                    [row_creation(generation.index_at(row.start), version, row) for row in part] for part in together
+                ]
+                generation.created[version] += sum(pool.map(partial(send, self._server), actions))
+                written += sum(map(len, together))
+        return written
+
+    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
+        generation = self._current()
+        generation.refresh_own(version)
+        of_rollup = rows_up_to(version).filter("term", hub=hub).filter("term", rollup=rollup)
+        of_rollup = of_rollup.sort("start", "end", "version")
+        wanted = [
+            (
+                of_rollup.filter("term", grain=grain).filter("range", start={"gte": start, "lt": end}),
+                generation.indexes_between(start, end),
+            )
+            for grain, start, end in ranges
+        ]
+        found = []
+        for (grain, _, _), hits in zip(ranges, self._server.hits_of(wanted), strict=True):
+            newest = {(at, until): version for at, until, version in hits}
+            for bucket, newest_version in newest.items():
+                id = row_id(bucket_name(hub, rollup, grain, *bucket), newest_version)
+                found.append(RowAddress(grain, *bucket, newest_version, f"{generation.index_at(bucket[0])} {id}"))
+        return found
+
+    def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
+        generation = self._current()
+        generation.refresh_all()
+        wanted = rows_with(version=version, rollup=rollup, grain=grain).sort("hub", "start", "end")
+        found: dict[str, list[int]] = {}
+        for hub, start, _ in generation.hits(wanted):
+            found.setdefault(hub, []).append(start)
+        return found
+
+    def first_start(self, hub: str, rollup: str, version: int, start: int = 0) -> int | None:
+        generation = self._current()
+        generation.refresh_own(version)
+        wanted = rows_with(hub=hub, rollup=rollup, grain=HOUR).filter("range", version={"lte": version})
+        wanted = wanted.filter("range", start={"gte": start})
+        found = self._server.page(wanted.sort("start")[:1], generation.indexes)
+        return found[0][0] if found else None
+
+    def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
+        payloads: dict[int | str, bytes] = {}
+        for some in batches(dict.fromkeys(address.reference for address in addresses), FETCHED_AT_ONCE):
+            payloads.update(zip(some, self._payloads([str(reference) for reference in some]), strict=True))
+        return [payloads[address.reference] for address in addresses]
+
+    def _payloads(self, references: Sequence[str]) -> list[bytes]:
+        docs = [dict(zip(("_index", "_id"), reference.split(" "), strict=True)) for reference in references]
+        with self._server.answering():
+            # Sealed rows are refreshed, and so need not be looked for among what is not: that takes twice as long. The
+            # server copies whole sources; any part of them it would take apart and put together again.
+            answer = self._server.reader.mget(docs=docs, realtime=False)
+        found = answer["docs"]
+        for reference, doc in zip(references, found, strict=True):
+            if "_source" in doc:
+                continue
+            error = doc.get("error", {}).get("type", "index_not_found_exception")
+            if error != "index_not_found_exception":
+                raise StoreAway(f"View row {reference} cannot be read of {self._server.where} now: {error}.")
+            raise RowsGone(f"View row {reference} was cleaned up; read again from the published epoch.")
+        return [unpacked(doc["_source"]["payload"]) for doc in found]
+
+    def discard(self, version: int) -> None:
+        generation = self._current()
+        delete(self._server, generation, rows_with(version=version))
+        generation.seals.forget([version])
+        del generation.created[version]
+
+    def remove_before(self, hub: str, hour: int) -> int:
+        generation = self._current()
+        wanted = _sealed(generation).filter("term", hub=hub).filter("range", start={"lt": hour})
+        return delete(self._server, generation, wanted)
+
+    def forget_days(self, hub: str) -> None:
+        generation = self._current()
+        wanted = _sealed(generation).filter("term", hub=hub).filter("terms", grain=[DAY, MONTH])
+        delete(self._server, generation, wanted)
+
+    def clean_up(self, version: int) -> int:
+        generation = self._current()
+        cleaned = generation.cleaned_up_to()
+        if version <= cleaned:
+            return 0
+        deleted = delete_stale(self._server, generation, cleaned, version)
+        generation.seals.forget(sealed for sealed in generation.seals.versions() if sealed < version)
+        generation.keep_cleaned(version)
+        return deleted
+
+    # Birth and seals.
+
+    def birth(self) -> str:
+        found = self._of(self._meta.birth())
+        if found is None or not found.is_whole():
+            found = self._begun(instead_of=found)
+        self._generation = found
+        return found.birth
+
+    def seal(self, version: int, birth: str) -> bool:
+        if self.birth() != birth:
+            return False
+        generation = self._current()
+        generation.refresh_all()
+        if generation.count(rows_with(version=version)) < generation.created[version]:
+            logger.error("Elasticsearch lost rows of epoch %d while it was written; all rows are made anew.", version)
+            self._generation = self._begun(instead_of=generation)
+            return False
+        generation.seals.put(version, generation.count(rows_up_to(version)))
+        return True
+
+    def is_sealed(self, version: int) -> bool:
+        if version == 0:
+            return True
+        self._server.refuse_while_away()
+        while True:
+            generation = self._generation or self._of(self._meta.birth())
+            if generation is None:
+                return False
+            found, count = self._looked_up([BIRTH, generation.seals.id(version)], version, generation)
+            current = found.get(BIRTH, {}).get("birth")
+            if current == generation.birth:
+                break
+            self._generation = self._of(current)
+        seal = found.get(generation.seals.id(version))
+        return seal is not None and seal["declaration"] == DECLARATION and count >= seal["rows"]
+
+    def _looked_up(self, ids: list[str], version: int, generation: Generation) -> tuple[dict[str, dict], int]:
+        """What the store knows under some ids, and how many rows of up to a version there are, in one round trip."""
+        rows = rows_up_to(version).extra(size=0, track_total_hits=True)
+        known, counts = self._server.answers(
+            [(Search().query("ids", values=ids)[: len(ids)], self._meta.index), (rows, generation.indexes)],
+            "hits.hits._id",
+            "hits.hits._source",
+            "hits.total",
+        )
+        found = {hit["_id"]: hit["_source"] for hit in known["hits"].get("hits", [])}
+        return found, counts["hits"]["total"]["value"]
+
+    def _begun(self, instead_of: Generation | None) -> Generation:
+        """The generation of a new birth, or of that which another process gave the store meanwhile."""
+        self._indexes.make(self._meta.index)
+        self._meta.give_birth(secrets.token_hex(8), instead_of.birth if instead_of else None)
+        current = self._of(self._meta.birth())
+        if current is None:
+            raise StoreAway(f"The view store at {self._server.where} was emptied while it began; try again.")
+        self._indexes.delete_others(current.birth)
+        self._meta.forget_others(current.birth)
+        return current
+
+    def _of(self, birth: str | None) -> Generation | None:
+        """The generation of a birth; where it is this process's own, with what that wrote to it."""
+        if birth is None:
+            return None
+        if self._generation is not None and self._generation.birth == birth:
+            return self._generation
+        return Generation(self._server, self._meta, self._indexes, birth)
+
+    def _current(self) -> Generation:
+        if self._generation is None:
+            self.birth()
+        assert self._generation is not None
+        return self._generation
+
+    # For those who watch.
+
+    def trouble(self) -> str | None:
+        return self._server.trouble(self._indexes.all)
+
+    def size(self) -> StoreSize | None:
+        generation = self._current()
+        generation.refresh_all()
+        with self._server.answering():
+            stats = self._server.client.indices.stats(index=generation.indexes, metric=["docs", "store"])
+        found = stats["_all"]["total"]
+        return StoreSize(found.get("docs", {}).get("count", 0), found.get("store", {}).get("size_in_bytes", 0))
+
+
+def _sealed(generation: Generation) -> Search:
+    """The rows of sealed versions. What a run writes meanwhile stays: its seal must find as many rows as it made."""
+    return rows_up_to(max(generation.seals.versions(), default=0))
