@@ -250,6 +250,21 @@ UNFOLD = {
                     {"title": "Hubs", "icon": "library_books", "link": reverse_lazy("admin:events_hub_changelist")},
                     {"title": "Keys", "icon": "key", "link": reverse_lazy("admin:events_apikey_changelist")},
                     {"title": "Media", "icon": "auto_stories", "link": reverse_lazy("admin:events_media_changelist")},
+                    {
+                        "title": "Subscriptions",
+                        "icon": "mail",
+                        "link": reverse_lazy("admin:views_layer_subscription_changelist"),
+                    },
+                    {
+                        "title": "Mails",
+                        "icon": "outgoing_mail",
+                        "link": reverse_lazy("admin:views_layer_mail_changelist"),
+                    },
+                    {
+                        "title": "Notes",
+                        "icon": "sticky_note_2",
+                        "link": reverse_lazy("admin:views_layer_note_changelist"),
+                    },
                 ],
             },
             {
@@ -329,6 +344,9 @@ LOGGING = {
 
 # Who may read /metrics.
 METRICS_TOKEN = secret_of(DATA_DIR, "METRICS_TOKEN")
+
+# Where people reach the pages: what stands in mails.
+PUBLIC_URL = (env_web_address("PUBLIC_URL") or f"http://{HOST}:{PORT}").rstrip("/")
 
 # Who is told of alarms, see statsproject/alerts.py.
 ALERT_EMAILS = env_list("ALERT_EMAILS")

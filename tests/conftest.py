@@ -26,7 +26,16 @@ for name in (
     "HOST", "PORT", "DEMO", "TRUSTED_PROXIES", "COLLECT_RATE", "COLLECT_KEY_RATE", "ASK_RATE", "ASK_FAILURE_RATE",
 ):  # fmt: skip
     os.environ.pop(name, None)
-for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):
+for name in (
+    "SECRET_KEY",
+    "VISITOR_KEY",
+    "METRICS_TOKEN",
+    "ALERT_EMAILS",
+    "ALERT_WEBHOOK",
+    "EMAIL_URL",
+    "LOG_FORMAT",
+    "PUBLIC_URL",
+):
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
 servers.name_in_settings(DATA_DIR)
