@@ -166,8 +166,8 @@ def _files(hub: Hub, selection: Selection, period: Period, now: datetime) -> tup
     assert isinstance(table, Table)
     daily = Selection(hub, _with(selection, interval="day"), "visits")
     return (
-        (f"{hub.slug}-{day}-{_('days')}.csv", "".join(chart_lines(FIGURES, daily, now))),
-        (f"{hub.slug}-{day}-{_('media')}.csv", "".join(islice(table_lines(table, selection, now), ROWS_OF_FILE + 1))),
+        (f"{hub.slug}-{day}-days.csv", "".join(chart_lines(FIGURES, daily, now))),
+        (f"{hub.slug}-{day}-media.csv", "".join(islice(table_lines(table, selection, now), ROWS_OF_FILE + 1))),
     )
 
 
