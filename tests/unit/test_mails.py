@@ -20,6 +20,7 @@ from events.catalogue import forget
 from events.models import Hub
 from speed import consumer
 from tests.api.test_stats_oracle import append, fresh  # noqa: F401 (a fixture)
+from views_layer import ask
 from views_layer.mails import alert, post
 from views_layer.mails.message import token_of
 from views_layer.mails.periods import last_due, name_of, named
@@ -73,12 +74,20 @@ def test_a_week_with_a_change_of_clocks_is_an_hour_longer() -> None:
 
 def visit(day: str, visitor: str, media: str = "cat-1", **fields: Any) -> list[dict]:
     """A visit of two minutes: a media is opened, and its second page read."""
-    common = {"hub": "acme", "visitor": visitor, "media": media, "title": f"Catalogue {media[-1]}", "media_kind": "document"}
+    common = {
+        "hub": "acme",
+        "visitor": visitor,
+        "media": media,
+        "title": f"Catalogue {media[-1]}",
+        "media_kind": "document",
+    }
     common |= {"user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"}
     start = datetime.fromisoformat(f"{day}+00:00")
     return [
         common | {"action": "view", "occurred_at": start.isoformat()} | fields,
-        common | {"action": "read", "page": 2, "duration_ms": 120_000, "occurred_at": (start + MINUTE).isoformat()} | fields,
+        common
+        | {"action": "read", "page": 2, "duration_ms": 120_000, "occurred_at": (start + MINUTE).isoformat()}
+        | fields,
     ]
 
 
@@ -125,11 +134,21 @@ def sending(settings) -> None:
 
 def whole(message) -> dict[str, str]:
     """All of a message by part, as text."""
-    headers = {name: value for name, value in message.message().items() if name not in ("Date", "Content-Type", "MIME-Version")}
+    headers = {
+        name: value for name, value in message.message().items() if name not in ("Date", "Content-Type", "MIME-Version")
+    }
     (html,) = message.alternatives
-    files = {f"{name}": content if isinstance(content, str) else content.decode() for name, content, _type in message.attachments}
+    files = {
+        f"{name}": content if isinstance(content, str) else content.decode()
+        for name, content, _type in message.attachments
+    }
     headers |= {"Subject": message.subject}
-    return {"headers.json": json.dumps(headers, indent=1, ensure_ascii=False), "txt": message.body, "html": html[0], **files}
+    return {
+        "headers.json": json.dumps(headers, indent=1, ensure_ascii=False),
+        "txt": message.body,
+        "html": html[0],
+        **files,
+    }
 
 
 @pytest.mark.parametrize(
@@ -153,3 +172,261 @@ def golden(name: str, found: dict[str, str]) -> dict[str, str]:
         for part, text in found.items():
             (GOLDEN / f"{name}.{part}").write_text(text, encoding="utf-8", newline="")
     return {path.name.removeprefix(f"{name}."): path.read_bytes().decode() for path in sorted(GOLDEN.glob(f"{name}.*"))}
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize(
+    ("visits", "earlier", "direction"),
+    [(90, [20, 30, 25, 24], alert.UP), (5, [20, 30, 25, 24], alert.DOWN), (0, [20, 30, 25, 24], alert.DOWN)],
+)
+def test_the_whole_alert(sending, language: str, visits: int, earlier: list[int], direction: str) -> None:
+    hub = Hub(slug="acme", title="Acme & Sons", timezone="Europe/Paris")
+    found = Mail(
+        subscription=Subscription(hub=hub, kind="hourly", language=language, address="ann@example.org", public_id="id"),
+        period="2024-10-30T10:00+01:00",
+        facts={"visits": visits, "earlier": earlier, "usual": 24.5, "direction": direction},
+    )
+    message = post.compose(found, MONDAY)
+    name = f"alert_{language}_{visits}"
+    assert whole(message) == golden(name, whole(message))
+
+
+# Once
+
+
+def tried() -> dict[str, Any]:
+    """What is kept of the one mail that there is."""
+    (row,) = Mail.objects.values("tries", "claimed_at", "sent_at", "free_at", "error")
+    return row
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/Los_Angeles"])
+def test_ticks_of_two_weeks_send_a_report_each_monday_at_eight(fresh, sending, zone: str) -> None:  # noqa: F811
+    subscription(Hub.objects.create(slug="acme", timezone=zone), created_at=MONDAY - 3 * DAY)
+    for quarters in range(-20, 4 * 24 * 8):
+        post.carry_out(MONDAY + quarters * 15 * MINUTE)
+    sent = Mail.objects.order_by("sent_at").values_list("period", "sent_at")
+    assert [(period, f"{at.astimezone(ZoneInfo(zone)):%a %d %H:%M}") for period, at in sent] == [
+        ("2024-10-28", "Mon 04 08:00"),
+        ("2024-11-04", "Mon 11 08:00"),
+    ]
+    assert len(mail.outbox) == 2
+
+
+def test_of_workers_that_race_one_sends(acme: Hub, sending) -> None:
+    subscription(acme)
+    gate = threading.Barrier(4)
+
+    def work() -> None:
+        gate.wait(10)
+        post.carry_out(MONDAY)
+        connections.close_all()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    post.carry_out(MONDAY + MINUTE)
+    assert (len(mail.outbox), tried()["tries"], tried()["sent_at"]) == (1, 1, MONDAY)
+
+
+def test_a_claim_of_a_row_that_was_claimed_meanwhile_is_none(acme: Hub, sending) -> None:
+    subscription(acme)
+    post.plan(MONDAY)
+    first, second = Mail.objects.get(), Mail.objects.get()
+    assert [post._claim(first, MONDAY), post._claim(second, MONDAY)] == [True, False]
+
+
+class Killed(BaseException):
+    """The worker ends here."""
+
+
+def test_a_mail_whose_worker_was_killed_is_sent_after_its_lease(acme: Hub, sending, monkeypatch) -> None:
+    subscription(acme)
+    with monkeypatch.context() as killing:
+        killing.setattr(EmailBackend, "send_messages", lambda self, messages: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            post.carry_out(MONDAY)
+    assert tried() == {"tries": 1, "claimed_at": MONDAY, "sent_at": None, "free_at": MONDAY + post.LEASE, "error": ""}
+    post.carry_out(MONDAY + post.LEASE - MINUTE)
+    before = len(mail.outbox)
+    post.carry_out(MONDAY + post.LEASE)
+    assert (before, len(mail.outbox), tried()["tries"], tried()["sent_at"]) == (0, 1, 2, MONDAY + post.LEASE)
+    assert mail.outbox[0].message()["Message-ID"] == "<id-of-weekly.20241028@localhost>"
+
+
+def failing(error: Exception) -> Any:
+    def send_messages(self: EmailBackend, messages: list) -> int:
+        raise error
+
+    return send_messages
+
+
+def test_what_fails_is_told_and_tried_again_ever_later(acme: Hub, sending, monkeypatch) -> None:
+    subscription(acme)
+    tries = []
+    with monkeypatch.context() as broken:
+        broken.setattr(EmailBackend, "send_messages", failing(ConnectionRefusedError("refused")))
+        for minutes in range(0, 40, 1):
+            post.carry_out(MONDAY + minutes * MINUTE)
+            tries.append(tried()["tries"])
+    assert [tries.index(number) for number in (1, 2, 3, 4)] == [0, 5, 15, 35]
+    assert tried()["error"] == "refused"
+    post.carry_out(MONDAY + 75 * MINUTE)
+    assert (len(mail.outbox), tried()["error"], tried()["sent_at"]) == (1, "", MONDAY + 75 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(SMTPDataError(550, b"no such mailbox"), [1, 1]), (SMTPServerDisconnected("gone"), [1, 0])],
+)
+def test_a_refused_mail_holds_up_no_other_and_a_dead_server_all(
+    acme: Hub, sending, monkeypatch, error: Exception, tries: list[int]
+) -> None:
+    subscription(acme)
+    subscription(acme, KINDS.MONTHLY)
+    monkeypatch.setattr(EmailBackend, "send_messages", failing(error))
+    post.carry_out(MONDAY)
+    assert [*Mail.objects.order_by("pk").values_list("tries", flat=True)] == tries
+
+
+def test_a_report_that_nobody_takes_is_given_up_before_the_next(acme: Hub, sending, monkeypatch) -> None:
+    subscription(acme)
+    with monkeypatch.context() as broken:
+        broken.setattr(EmailBackend, "send_messages", failing(ConnectionRefusedError("refused")))
+        post.carry_out(MONDAY)
+    post.carry_out(MONDAY + 6 * DAY)
+    assert (len(mail.outbox), tried()["sent_at"]) == (0, None)
+
+
+def test_a_new_subscription_waits_for_its_first_monday(acme: Hub, sending) -> None:
+    subscription(acme, created_at=MONDAY + MINUTE)
+    post.carry_out(MONDAY + 2 * MINUTE)
+    assert Mail.objects.count() == 0
+
+
+def test_without_a_mail_server_nothing_is_planned(acme: Hub, settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    subscription(acme)
+    post.carry_out(MONDAY)
+    assert Mail.objects.count() == 0
+
+
+def test_a_report_waits_for_the_pipeline(acme: Hub, sending, monkeypatch) -> None:
+    subscription(acme)
+    behind = "2024-11-03T20:00:00Z"
+    with monkeypatch.context() as late:
+        late.setattr("views_layer.ask._utc", lambda at, plain=ask._utc: behind if at == MONDAY else plain(at))
+        post.carry_out(MONDAY)
+    waited = tried()["error"]
+    post.carry_out(MONDAY + 5 * MINUTE)
+    assert (waited, len(mail.outbox)) == (
+        "The numbers end at 2024-11-03 20:00 UTC, before the period does; it is sent when they do not.",
+        1,
+    )
+
+
+# Alerts
+
+
+@pytest.mark.parametrize(
+    ("visits", "usual", "direction"),
+    [
+        (60, 20.0, "up"), (59, 20.0, ""), (19, 0.0, ""), (20, 0.0, "up"), (60, 0.5, "up"),
+        (20, 60.0, "down"), (21, 60.0, ""), (0, 20.0, "down"), (0, 19.5, ""), (0, 0.0, ""),
+    ],
+)  # fmt: skip
+def test_an_hour_is_judged(visits: int, usual: float, direction: str) -> None:
+    assert alert.judged(visits, usual, factor=3.0, floor=20) == direction
+
+
+WEDNESDAY = datetime(2024, 10, 30, 9, tzinfo=UTC)
+"""10:00 in Paris; an hour earlier in UTC than on the Wednesdays of summer time before."""
+
+
+@pytest.fixture
+def usual(fresh) -> Hub:  # noqa: F811
+    """A hub whose Wednesdays have 4, 2, 3 and 3 visits from 10:00 to 11:00, and one visit before all of that."""
+    forget()
+    hub = Hub.objects.create(slug="acme", timezone="Europe/Paris")
+    events = visit("2024-09-01T10:00:00", "ann")
+    for day, count in (("2024-10-02", 3), ("2024-10-09", 3), ("2024-10-16", 2), ("2024-10-23", 4)):
+        for visitor in range(count):
+            events += visit(f"{day}T08:{10 + visitor}:00", f"{visitor}")
+    append(events)
+    consumer.apply_new()
+    return hub
+
+
+def test_it_is_compared_with_the_same_local_hour(usual: Hub) -> None:
+    found = alert.look(
+        subscription(usual, KINDS.HOURLY, floor=3),
+        last_due("hourly", usual.zone, WEDNESDAY + HOUR + 5 * MINUTE),
+        MONDAY,
+    )
+    assert found == alert.Finding(visits=0, earlier=[4, 2, 3, 3], usual=3.0, direction="down")
+
+
+def test_a_day_is_compared_with_the_same_weekday(usual: Hub) -> None:
+    found = alert.look(subscription(usual, KINDS.DAILY, floor=3), named("daily", "2024-10-30", usual.zone), MONDAY)
+    assert found == alert.Finding(visits=0, earlier=[4, 2, 3, 3], usual=3.0, direction="down")
+
+
+def test_a_hub_without_two_weeks_has_no_usual_number(usual: Hub) -> None:
+    assert alert.look(subscription(usual, KINDS.DAILY), named("daily", "2024-09-08", usual.zone), MONDAY) is None
+
+
+def test_an_alert_is_told_once_and_then_is_quiet_for_a_day(usual: Hub, sending) -> None:
+    subscription(usual, KINDS.HOURLY, floor=3)
+    append([event for number in range(12) for event in visit(f"2024-10-30T14:{10 + number}:00", f"new-{number}")])
+    consumer.apply_new()
+    for minutes in range(0, 12 * 60, 10):
+        post.carry_out(WEDNESDAY + minutes * MINUTE)
+    assert [(row.period, row.facts["direction"]) for row in Mail.objects.all()] == [("2024-10-30T10:00+01:00", "down")]
+    assert [message.subject for message in mail.outbox] == ["acme: no visits, Wed 30 Oct, 10:00–11:00"]
+
+
+def test_a_spike_is_an_alert(usual: Hub, sending) -> None:
+    subscription(usual, KINDS.HOURLY, floor=3)
+    append([event for number in range(12) for event in visit(f"2024-10-30T09:{10 + number}:00", f"new-{number}")])
+    consumer.apply_new()
+    post.carry_out(WEDNESDAY + HOUR + 5 * MINUTE)
+    (message,) = mail.outbox
+    assert message.subject == "acme: many more visits than usual (12), Wed 30 Oct, 10:00–11:00"
+
+
+def test_a_pipeline_that_is_behind_is_no_drop(usual: Hub, sending, monkeypatch) -> None:
+    subscription(usual, KINDS.HOURLY, floor=3)
+    now = WEDNESDAY + HOUR + 5 * MINUTE
+    monkeypatch.setattr("views_layer.ask._utc", lambda at, plain=ask._utc: plain(WEDNESDAY if at == now else at))
+    post.carry_out(now)
+    assert (Mail.objects.count(), Subscription.objects.get().planned_until) == (0, None)
+
+
+# Ending
+
+
+@pytest.mark.parametrize("body", [{"List-Unsubscribe": "One-Click"}, {}])
+def test_one_click_ends_a_subscription_and_looking_does_not(acme: Hub, sending, body: dict) -> None:
+    made = subscription(acme)
+    address = f"/unsubscribe/{token_of(made)}"
+    client = Client(enforce_csrf_checks=True)
+    pages = [client.get(address), client.post(address, body), client.post(address, body)]
+    made.refresh_from_db()
+    post.carry_out(MONDAY)
+    told = ["gets this no more" in page.content.decode() for page in pages]
+    assert (told, bool(made.ended_at), made.is_unsubscribed, len(mail.outbox)) == ([False, True, True], True, True, 0)
+
+
+def test_a_mail_that_waits_is_not_sent_to_who_has_left(acme: Hub, sending) -> None:
+    made = subscription(acme)
+    post.plan(MONDAY)
+    Client().post(f"/unsubscribe/{token_of(made)}")
+    post.send_due(MONDAY)
+    assert mail.outbox == []
+
+
+def test_a_token_that_was_made_up_ends_nothing(acme: Hub) -> None:
+    made = subscription(acme)
+    assert Client().post(f"/unsubscribe/{made.public_id}.{'x' * 43}").status_code == 404
