@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.numbers import format_decimal
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import dateformat
@@ -18,7 +19,7 @@ from views_layer.mails.message import Content, absolute
 from views_layer.mails.periods import Period
 from views_layer.models import Subscription
 from views_layer.pages.panels import CONSULTATION
-from views_layer.pages.wording import count, instant
+from views_layer.pages.wording import count, instant, locale
 from views_layer.period import weeks_before
 
 WEEKS = 4
@@ -39,7 +40,10 @@ class Finding:
 
 
 def look(subscription: Subscription, period: Period, now: datetime) -> Finding | None:
-    """How the visits of a period compare; None where that is not known, or not yet. Raises QueryError."""
+    """How the visits of a period compare with those of the weeks before.
+
+    None where the answers do not reach its end, or the hub is too young. Raises QueryError.
+    """
     hub = subscription.hub
     visits = _visits(hub, period.start, period.end, now)
     if visits is None:
@@ -104,7 +108,7 @@ def alert(subscription: Subscription, period: Period, facts: dict[str, Any]) -> 
             "when": texts["when"],
             "zone": zone.key,
             "visits": count(finding.visits),
-            "usual": count(finding.usual),
+            "usual": format_decimal(finding.usual, "#,##0.#", locale()),
             "earlier": [
                 (_when(subscription.kind, Period(start, end, end), zone), count(visits))
                 for (start, end), visits in zip(
