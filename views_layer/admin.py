@@ -14,8 +14,8 @@ from unfold.decorators import display
 
 from events.admin import ReadOnly
 from views_layer.mails.message import can_send, html_of, text_of
+from views_layer.mails.periods import NotYet
 from views_layer.mails.post import preview, send_test
-from views_layer.mails.report import Behind
 from views_layer.models import Mail, Note, Subscription
 from views_layer.question import QueryError
 
@@ -59,7 +59,7 @@ class SubscriptionAdmin(ModelAdmin):
         with translation.override(subscription.language):
             try:
                 content, _period = preview(subscription, timezone.now())
-            except (QueryError, Behind) as error:
+            except (QueryError, NotYet) as error:
                 return HttpResponse(str(error), "text/plain; charset=utf-8")
             if "text" in request.GET:
                 return HttpResponse(text_of(subscription, content), "text/plain; charset=utf-8")
@@ -93,7 +93,7 @@ class SubscriptionAdmin(ModelAdmin):
             try:
                 send_test(subscription, to, timezone.now())
                 self.message_user(request, f"A test of the {subscription} was sent to {to}.", messages.SUCCESS)
-            except (OSError, QueryError, Behind) as error:
+            except (OSError, QueryError, NotYet) as error:
                 self.message_user(request, f"No test of the {subscription} was sent: {error}", messages.ERROR)
 
     @admin.action(description="End", permissions=["change"])

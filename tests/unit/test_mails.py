@@ -322,7 +322,7 @@ def test_a_report_waits_for_the_pipeline(acme: Hub, sending, monkeypatch) -> Non
     waited = tried()["error"]
     post.carry_out(MONDAY + 5 * MINUTE)
     assert (waited, len(mail.outbox)) == (
-        "The numbers end at 2024-11-03 20:00 UTC, before the period does; it is sent when they do not.",
+        "The numbers end at 2024-11-03 20:00 UTC, before the period does; it is told when they do not.",
         1,
     )
 
@@ -375,6 +375,15 @@ def test_a_day_is_compared_with_the_same_weekday(usual: Hub) -> None:
 
 def test_a_hub_without_two_weeks_has_no_usual_number(usual: Hub) -> None:
     assert alert.look(subscription(usual, KINDS.DAILY), named("daily", "2024-09-08", usual.zone), MONDAY) is None
+
+
+def test_weeks_whose_events_are_no_more_count_for_nothing(usual: Hub) -> None:
+    """The hours of a zone off the full hour are counted from the raw events."""
+    Hub.objects.update(timezone="Asia/Kolkata", events_since=datetime(2024, 10, 12, tzinfo=UTC))
+    usual.refresh_from_db()
+    period = named("hourly", "2024-10-30T13:30+05:30", usual.zone)
+    found = alert.look(subscription(usual, KINDS.HOURLY), period, MONDAY)
+    assert found == alert.Finding(visits=0, earlier=[4, 2], usual=3.0, direction="")
 
 
 def test_an_alert_is_told_once_and_then_is_quiet_for_a_day(usual: Hub, sending) -> None:

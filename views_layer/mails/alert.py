@@ -16,11 +16,12 @@ from aggregations.buckets import midnight
 from events.models import Hub
 from views_layer.ask import answer as ask
 from views_layer.mails.message import Content, absolute
-from views_layer.mails.periods import Period
+from views_layer.mails.periods import Period, refuse_unfinished
 from views_layer.models import Subscription
 from views_layer.pages.panels import CONSULTATION
 from views_layer.pages.wording import count, instant, locale
 from views_layer.period import weeks_before
+from views_layer.question import QueryError
 
 WEEKS = 4
 WEEKS_AT_LEAST = 2
@@ -40,17 +41,17 @@ class Finding:
 
 
 def look(subscription: Subscription, period: Period, now: datetime) -> Finding | None:
-    """How the visits of a period compare with those of the weeks before.
+    """How the visits of a period compare with those of the weeks before; None where the hub is too young to say.
 
-    None where the answers do not reach its end, or the hub is too young. Raises QueryError.
+    Raises NotYet where the numbers end before the period does, so that a pipeline that is behind is no drop; QueryError.
     """
     hub = subscription.hub
-    visits = _visits(hub, period.start, period.end, now)
-    if visits is None:
-        return None
-    first_at = _first_event_at(hub, now)
-    ranges = [range_ for range_ in _weeks_before(subscription.kind, period, hub.zone) if range_[0] >= first_at]
-    earlier = [found for start, end in ranges if (found := _visits(hub, start, end, now)) is not None]
+    answer = _asked(hub, now, period.start, period.end)
+    refuse_unfinished(period, instant(answer["meta"]["as_of"]))
+    visits = answer["totals"]["visits"]
+    first_at = instant(_asked(hub, now)["query"]["from"])
+    ranges = [(start, end) for start, end in _weeks_before(subscription.kind, period, hub.zone) if start >= first_at]
+    earlier = [found for start, end in ranges if (found := _kept_visits(hub, start, end, now)) is not None]
     if len(earlier) < WEEKS_AT_LEAST:
         return None
     usual = median(earlier)
@@ -76,21 +77,25 @@ def _weeks_before(kind: str, period: Period, zone: ZoneInfo) -> list[tuple[datet
     return [(start, midnight(start.astimezone(zone).date() + timedelta(days=1), zone)) for start in starts]
 
 
-def _visits(hub: Hub, start: datetime, end: datetime, now: datetime) -> int | None:
-    """The visits of [start, end); None where the answers do not reach its end, so that a pipeline that is behind is no drop."""
-    found = ask(hub, _asked(metrics="visits", start=start.isoformat(), end=end.isoformat()), now)
-    return found["totals"]["visits"] if instant(found["meta"]["as_of"]) >= end else None
+def _kept_visits(hub: Hub, start: datetime, end: datetime, now: datetime) -> int | None:
+    """The visits of [start, end); None where the hub keeps too little of that time to tell."""
+    try:
+        return _asked(hub, now, start, end)["totals"]["visits"]
+    except QueryError as error:
+        if error.code != "not_kept":
+            raise
+        return None
 
 
-def _first_event_at(hub: Hub, now: datetime) -> datetime:
-    return instant(ask(hub, _asked(metrics="events", period="all"), now)["query"]["from"])
-
-
-def _asked(**parameters: str) -> QueryDict:
+def _asked(hub: Hub, now: datetime, start: datetime | None = None, end: datetime | None = None) -> dict[str, Any]:
+    """The answer for the visits of [start, end), or of all time."""
     asked = QueryDict(mutable=True)
-    for name, value in parameters.items():
-        asked[{"start": "from", "end": "to"}.get(name, name)] = value
-    return asked
+    asked["metrics"] = "visits"
+    if start and end:
+        asked["from"], asked["to"] = start.isoformat(), end.isoformat()
+    else:
+        asked["period"] = "all"
+    return ask(hub, asked, now)
 
 
 def alert(subscription: Subscription, period: Period, facts: dict[str, Any]) -> Content:

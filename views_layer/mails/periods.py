@@ -19,6 +19,10 @@ SETTLED_AFTER = timedelta(minutes=5)
 """How long an hour or a day is left alone before it is judged: trackers hold events back for seconds."""
 
 
+class NotYet(Exception):
+    """A period that cannot be told of yet: its numbers are not all there, or there are none to compare them with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """A half-open range of local time that is over, told from `due_at` on; all of it in UTC."""
@@ -69,6 +73,14 @@ def named(kind: str, name: str, zone: ZoneInfo) -> Period:
         start = start.astimezone(UTC)
         return Period(start, start + timedelta(hours=1), start + timedelta(hours=1) + SETTLED_AFTER)
     return _ended_before(GRAINS[kind], next_first_day(GRAINS[kind], start.date()), zone, kind)
+
+
+def refuse_unfinished(period: Period, as_of: datetime) -> None:
+    """Raises NotYet where numbers end before the period does: the pipeline has not come that far."""
+    if as_of < period.end:
+        raise NotYet(
+            f"The numbers end at {as_of:%Y-%m-%d %H:%M} UTC, before the period does; it is told when they do not."
+        )
 
 
 def before(kind: str, period: Period, zone: ZoneInfo) -> Period:

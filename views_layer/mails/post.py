@@ -20,8 +20,8 @@ from django.utils.translation import gettext as _
 
 from views_layer.mails.alert import QUIET, alert, facts_of, look
 from views_layer.mails.message import Content, can_send, message_of
-from views_layer.mails.periods import Period, last_due, name_of, named
-from views_layer.mails.report import Behind, report
+from views_layer.mails.periods import NotYet, Period, last_due, name_of, named
+from views_layer.mails.report import report
 from views_layer.models import Mail, Subscription
 from views_layer.question import QueryError
 
@@ -56,6 +56,8 @@ def plan(now: datetime) -> None:
             continue
         try:
             _plan(subscription, period, now)
+        except NotYet as error:
+            logger.info("%s waits: %s", subscription, error)
         except Exception:
             logger.exception("%s of %s could not be planned; it is tried again.", subscription, period.start)
 
@@ -65,8 +67,6 @@ def _plan(subscription: Subscription, period: Period, now: datetime) -> None:
     is_due = True
     if subscription.is_alert:
         finding = look(subscription, period, now)
-        if finding is None and now < period.end + LASTS[subscription.kind]:
-            return
         is_due = finding is not None and bool(finding.direction) and not _is_quiet(subscription, now)
         facts = facts_of(finding) if finding else {}
     with transaction.atomic():
@@ -120,7 +120,7 @@ def _send(mail: Mail, connection: BaseEmailBackend, now: datetime) -> bool:
         message = compose(mail, now)
         connection.open()
         connection.send_messages([message])
-    except (SMTPResponseException, SMTPRecipientsRefused, QueryError, Behind) as error:
+    except (SMTPResponseException, SMTPRecipientsRefused, QueryError, NotYet) as error:
         _keep_failure(mail, error, now)
     except OSError as error:
         _keep_failure(mail, error, now)
@@ -141,7 +141,7 @@ def _keep_failure(mail: Mail, error: Exception, now: datetime) -> None:
 
 
 def compose(mail: Mail, now: datetime) -> EmailMultiAlternatives:
-    """The message of a mail, in the language of its subscription. Raises Behind, QueryError."""
+    """The message of a mail, in the language of its subscription. Raises NotYet, QueryError."""
     subscription = mail.subscription
     period = named(subscription.kind, mail.period, subscription.hub.zone)
     with translation.override(subscription.language):
@@ -151,20 +151,20 @@ def compose(mail: Mail, now: datetime) -> EmailMultiAlternatives:
 def preview(subscription: Subscription, now: datetime) -> tuple[Content, str]:
     """What a subscription would send of its last period, whether or not it is due, and the name of that period.
 
-    Raises Behind, QueryError. To be called in the language of the subscription.
+    Raises NotYet, QueryError. To be called in the language of the subscription.
     """
     period = last_due(subscription.kind, subscription.hub.zone, now)
     facts = {}
     if subscription.is_alert:
         finding = look(subscription, period, now)
         if finding is None:
-            raise Behind(_("There are no numbers of the weeks before to compare with yet."))
+            raise NotYet(_("There are no numbers of the weeks before to compare with yet."))
         facts = facts_of(finding)
     return _content(subscription, period, facts, now), name_of(subscription.kind, period, subscription.hub.zone)
 
 
 def send_test(subscription: Subscription, to: str, now: datetime) -> None:
-    """Send what a subscription would send of its last period to somebody else. Raises OSError, Behind, QueryError."""
+    """Send what a subscription would send of its last period to somebody else. Raises OSError, NotYet, QueryError."""
     with translation.override(subscription.language):
         content, period = preview(subscription, now)
         message_of(subscription, content, period, to).send()

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from events.models import Hub
 from views_layer.ask import answer as ask
 from views_layer.mails.message import Content, absolute
-from views_layer.mails.periods import Period, before
+from views_layer.mails.periods import Period, before, refuse_unfinished
 from views_layer.models import Subscription
 from views_layer.pages.changed import row_of
 from views_layer.pages.downloads import chart_lines, table_lines
@@ -41,10 +41,6 @@ ROWS_OF_FILE = 1_000
 TABLES = ((CONSULTATION, "media"), (CONSULTATION, "sources"), (ENGAGEMENT, "networks"))
 
 
-class Behind(Exception):
-    """The numbers end before the period does: the pipeline has not come that far."""
-
-
 @dataclass(frozen=True, slots=True)
 class Number:
     """A key number; `change` is against the period before."""
@@ -67,7 +63,7 @@ class Ranking:
 
 
 def report(subscription: Subscription, period: Period, now: datetime) -> Content:
-    """The report of a period in the language that is active. Raises Behind, QueryError."""
+    """The report of a period in the language that is active. Raises NotYet, QueryError."""
     hub, zone = subscription.hub, subscription.hub.zone
     selection = _selection(hub, period)
     totals = _totals(hub, selection, period, now)
@@ -106,17 +102,15 @@ def _selection(hub: Hub, period: Period) -> Selection:
 
 
 def _totals(hub: Hub, selection: Selection, period: Period | None, now: datetime) -> dict | None:
-    """The totals of a selection; None where the hub keeps no numbers of it. Raises Behind where it is not all there."""
+    """The totals of a selection; None where the hub keeps no numbers of it. Raises NotYet where it is not all there."""
     try:
         found = ask(hub, selection.asked([*FIGURES], now), now)
     except QueryError as error:
         if period is None and error.code == "not_kept":
             return None
         raise
-    if period and (as_of := instant(found["meta"]["as_of"])) < period.end:
-        raise Behind(
-            f"The numbers end at {as_of:%Y-%m-%d %H:%M} UTC, before the period does; it is sent when they do not."
-        )
+    if period:
+        refuse_unfinished(period, instant(found["meta"]["as_of"]))
     return found["totals"]
 
 
