@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,7 +52,9 @@ def look(subscription: Subscription, period: Period, now: datetime) -> Finding |
     visits = answer["totals"]["visits"]
     first_at = instant(_asked(hub, now)["query"]["from"])
     ranges = [(start, end) for start, end in _weeks_before(subscription.kind, period, hub.zone) if start >= first_at]
-    earlier = [found for start, end in ranges if (found := _kept_visits(hub, start, end, now)) is not None]
+    # What is older than a week that is not kept is not looked at, so that the first of them is always the last week.
+    kept = takewhile(lambda found: found is not None, (_kept_visits(hub, start, end, now) for start, end in ranges))
+    earlier = [found for found in kept if found is not None]
     if len(earlier) < WEEKS_AT_LEAST:
         return None
     usual = median(earlier)
