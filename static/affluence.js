@@ -85,12 +85,39 @@
       text: getComputedStyle(find(".legend", card)).color,
       line: getComputedStyle(card.closest(".card")).borderTopColor,
       ground: getComputedStyle(card.closest(".card")).backgroundColor,
+      note: find(".note-mark", card) ? getComputedStyle(find(".note-mark", card)).backgroundColor : "transparent",
     };
   }
 
   function withAlpha(colour, alpha) {
     const numbers = colour.match(/[\d.]+/g);
     return numbers ? `rgba(${numbers.slice(0, 3).join(", ")}, ${alpha})` : colour;
+  }
+
+  // Notes on dates: a mark on the axis and a line up from it; the words are in the tooltip, the list and the table.
+  const notesOf = (row) => (row.dataset.notes ? row.dataset.notes.split("\n") : []);
+
+  function noteMarks(rows, colour) {
+    return {
+      id: "notes",
+      afterDatasetsDraw({ ctx, chartArea, scales }) {
+        ctx.save();
+        ctx.strokeStyle = ctx.fillStyle = colour.note;
+        ctx.setLineDash([2, 4]);
+        rows.forEach((row, index) => {
+          if (!notesOf(row).length) return;
+          const x = scales.x.getPixelForValue(index);
+          ctx.beginPath();
+          ctx.moveTo(x, chartArea.top);
+          ctx.lineTo(x, chartArea.bottom);
+          ctx.stroke();
+          ctx.beginPath();
+          for (const [across, down] of [[0, -6], [5, -1], [0, 4], [-5, -1]]) ctx.lineTo(x + across, chartArea.bottom + down);
+          ctx.fill();
+        });
+        ctx.restore();
+      },
+    };
   }
 
   function drawCharts() {
@@ -155,6 +182,7 @@
     return new window.Chart(find("canvas", card), {
       type,
       data: { labels: rows.map((row) => row.dataset.tick), datasets },
+      plugins: [noteMarks(rows, colour)],
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
         layout: { padding: { top: 6, right: 6 } },
@@ -169,9 +197,10 @@
           legend: { display: false },
           tooltip: {
             backgroundColor: colour.text === "" ? undefined : "#10181c", titleColor: "#fff", bodyColor: "#d9e2e6", padding: 12, cornerRadius: 8,
-            titleFont: { ...font, weight: "600" }, bodyFont: font, boxWidth: 8, boxHeight: 8, usePointStyle: true, caretSize: 0,
+            titleFont: { ...font, weight: "600" }, bodyFont: font, footerFont: font, footerColor: "#ecc46f", boxWidth: 8, boxHeight: 8, usePointStyle: true, caretSize: 0,
             callbacks: {
-              title: (items) => find("th", rows[items[0].dataIndex]).textContent.trim(),
+              title: (items) => (find(".bucket", rows[items[0].dataIndex]) || find("th", rows[items[0].dataIndex])).textContent.trim(),
+              footer: (items) => notesOf(rows[items[0].dataIndex]),
               label: (item) => ` ${item.dataset.label}: ${series[item.datasetIndex].cells[item.dataIndex].textContent}`,
             },
           },

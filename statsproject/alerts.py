@@ -7,7 +7,6 @@ twice. Of several workers one tells at a time. A crash between sending and keepi
 import json
 import logging
 import socket
-import threading
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from http.client import HTTPException
 
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from statsproject import alarms
@@ -30,32 +29,11 @@ TELLER_LEASE = timedelta(minutes=5)
 """When a teller that says nothing counts as dead: longer than slow channels take for all alarms."""
 PATIENCE = {check.name: check.patience for check in alarms.CHECKS}
 
-_watching = threading.Lock()
-
 
 def watch(now: datetime) -> None:
     """Look at all alarms, keep what stands and what is over, and tell what is due."""
     record(alarms.look(alarms.Facts(now)), now)
     tell(now)
-
-
-def watch_aside(now: datetime) -> threading.Thread | None:
-    """`watch` in a thread, so that a channel that hangs never blocks the caller; None while the last one goes on."""
-    if not _watching.acquire(blocking=False):
-        return None
-
-    def run() -> None:
-        try:
-            watch(now)
-        except Exception:
-            logger.exception("The alarms could not be watched; the next minute tries again.")
-        finally:
-            connections.close_all()
-            _watching.release()
-
-    thread = threading.Thread(target=run, name="alerts", daemon=True)
-    thread.start()
-    return thread
 
 
 def record(found: dict[str, Alarm | None], now: datetime) -> None:

@@ -43,6 +43,7 @@ SCHEDULE = (
     Tick("Catch up with runs that are due", "views_layer.tasks.reconcile", every_seconds=30),
     Tick("Start the run of the full hour", "views_layer.tasks.reconcile"),
     Tick("Watch the alarms", "statsproject.tasks.watch_alarms", every_seconds=60),
+    Tick("Send reports and alerts of hubs", "statsproject.tasks.send_mails", every_seconds=60),
 )
 
 

@@ -9,6 +9,7 @@ from batch.engine import engine, raw_engine
 from batch.view_store import view_store
 from events.log import LogUnfit, event_log
 from statsproject.environment import readable_by_others
+from views_layer.mails.message import can_send
 
 STORES: tuple[tuple[str, Callable[[], object]], ...] = (
     ("EVENT_LOG", event_log),
@@ -54,7 +55,7 @@ def check_secrets(**_: object) -> list[CheckMessage]:
 @register()
 def check_alerts(**_: object) -> list[CheckMessage]:
     """E002: mail is to tell of alarms, and goes nowhere."""
-    if not settings.ALERT_EMAILS or not settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+    if not settings.ALERT_EMAILS or can_send():
         return []
     hint = "Set EMAIL_URL, for example to smtp+tls://USER:PASSWORD@HOST:587, or unset ALERT_EMAILS."
     return [Error("ALERT_EMAILS is set, but no EMAIL_URL.", hint=hint, id="affluence.E002")]

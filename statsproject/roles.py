@@ -19,6 +19,7 @@ READ = {
     ),
     "batch": ("archivefile", "audit", "errand", "mismatch", "restatement", "run"),
     "statsproject": ("alert", "telling"),
+    "views_layer": ("mail", "note", "sharelink", "subscription"),
     "django_celery_beat": ("clockedschedule", "crontabschedule", "intervalschedule", "periodictask", "solarschedule"),
     "auth": ("user",),
     "axes": ("accessattempt",),

@@ -281,6 +281,9 @@ LOGGING = {
 # Who may read /metrics.
 METRICS_TOKEN = secret_of(DATA_DIR, "METRICS_TOKEN")
 
+# Where people reach the pages: what stands in mails.
+PUBLIC_URL = (env_web_address("PUBLIC_URL") or f"http://{HOST}:{PORT}").rstrip("/")
+
 # Who is told of alarms, see statsproject/alerts.py.
 ALERT_EMAILS = env_list("ALERT_EMAILS")
 ALERT_WEBHOOK = env_web_address("ALERT_WEBHOOK")

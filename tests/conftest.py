@@ -28,7 +28,16 @@ for name in (
     "BATCH_ENGINE", "SPARK_MASTER", "ARCHIVE_DIR",
 ):  # fmt: skip
     os.environ.pop(name, None)
-for name in ("SECRET_KEY", "VISITOR_KEY", "METRICS_TOKEN", "ALERT_EMAILS", "ALERT_WEBHOOK", "EMAIL_URL", "LOG_FORMAT"):
+for name in (
+    "SECRET_KEY",
+    "VISITOR_KEY",
+    "METRICS_TOKEN",
+    "ALERT_EMAILS",
+    "ALERT_WEBHOOK",
+    "EMAIL_URL",
+    "LOG_FORMAT",
+    "PUBLIC_URL",
+):
     os.environ.pop(name, None)
 os.environ["DATA_DIR"] = str(DATA_DIR)
 servers.name_in_settings(DATA_DIR)

@@ -42,10 +42,10 @@ def texts() -> Catalog:
 
 
 def sources() -> Iterator[tuple[str, io.BytesIO]]:
-    """The code of the pages, and their templates as such code."""
+    """The code of pages and mails, and their templates as such code."""
     for path in sorted((ROOT / "views_layer").rglob("*.py")):
         yield str(path.relative_to(ROOT)), io.BytesIO(path.read_bytes())
-    for path in sorted((ROOT / "templates").rglob("*.html")):
+    for path in sorted([*(ROOT / "templates").rglob("*.html"), *(ROOT / "templates").rglob("*.txt")]):
         if "admin" not in path.parts:
             code = "\n".join(CALLS.findall(templatize(path.read_text())))
             yield str(path.relative_to(ROOT)), io.BytesIO(code.encode())

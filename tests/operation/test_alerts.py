@@ -18,7 +18,7 @@ from statsproject import alarms, alerts
 from statsproject.alarms import Alarm
 from statsproject.environment import env_mail, env_web_address
 from statsproject.models import Alert, Teller
-from statsproject.tasks import watch_alarms
+from statsproject.tasks import ALERTS, watch_alarms
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -197,7 +197,7 @@ def test_the_task_looks_at_the_list_and_returns_at_once(hook: Hook, monkeypatch)
     watch_alarms()
     until(lambda: bool(hook.taken), 10)
     assert posted(hook) == [("lag", "raised")]
-    until(lambda: not alerts._watching.locked(), 10)
+    until(lambda: not ALERTS.is_busy, 10)
 
 
 @pytest.mark.parametrize(

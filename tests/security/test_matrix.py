@@ -24,7 +24,8 @@ from speed.consumer import apply_new
 from tests.caches import renew
 from tests.security.wire import bearer, post
 from views_layer.links import lock, token_of
-from views_layer.models import ShareLink
+from views_layer.mails.message import token_of as leaving_token
+from views_layer.models import Note, ShareLink, Subscription
 from views_layer.pages.panels import MEDIA, PANELS
 from views_layer.question import TIME_DIMENSIONS
 
@@ -125,6 +126,9 @@ ROUTES = {
     "logout": all_hubs(others=405),
     "hubs/<slug:slug>/": led(PAGE),
     "hubs/<slug:slug>/links": PAGE,
+    "hubs/<slug:slug>/reports": PAGE,
+    "hubs/<slug:slug>/notes": PAGE,
+    "unsubscribe/<str:leaving>": dict.fromkeys(API, (200, 200, 404)),
     "s/<str:token>": shared(302),
     "s/<str:token>/": shared(302),
     "s/<str:token>/unlock": shared(302),
@@ -172,6 +176,7 @@ def path_of(route: str, hub: str) -> str:
     path = route.replace("<path:key>", "both/media").replace("<slug:key>", "winter-light")
     path = path.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
     path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
+    path = path.replace("<str:leaving>", leaving_token(Subscription(public_id=hub)))
     path = path.replace("<slug:name>", panel.tables[0].name)
     return "/" + path + ("?metrics=events" if path.rstrip("/").endswith("/stats") else "")
 
@@ -207,6 +212,9 @@ def callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Client
     Restatement.objects.create(
         hub="other", metric="visits", day_start=day, day_end=day, old=1, new=2, reason=MARKER, epoch=1, restated_at=day
     )
+    for hub, note in ((acme, "anote"), (other, MARKER)):
+        Note.objects.create(hub=hub, day=day.date(), text=note)
+        Subscription.objects.create(hub=hub, address=f"{note}@example.org", kind="weekly", public_id=hub.slug)
     return _callers(acme, other)
 
 
@@ -275,7 +283,7 @@ def test_each_caller_has_of_each_route_and_hub_what_it_may_have(callers: dict[st
 
 
 def test_nothing_of_another_hub_is_in_any_answer(callers: dict[str, Client]) -> None:
-    paths = [path_of(route, hub) for route in ROUTES for hub in HUBS if not (hub == "other" and "<str:token>" in route)]
+    paths = [path_of(route, hub) for route in ROUTES for hub in HUBS if not (hub == "other" and "<str:" in route)]
     paths += [f"/hubs/acme/{panel.name}/{table.name}?robots=include" for panel in PANELS for table in panel.tables]
     paths += [f"/api/hubs/{hub}/stats?robots=include&{question}" for hub in HUBS[:2] for question in QUESTIONS]
     paths += [f"/api/hubs/acme/media?search={MARKER[:3]}", "/api/hubs/acme/restatements?period=all"]
@@ -287,6 +295,7 @@ def test_the_marker_is_there_for_those_who_may_see_it(callers: dict[str, Client]
     """Else the test before is blind."""
     paths = [f"/api/hubs/other/stats?robots=include&metrics=events&by={name}" for name in ("media", "source", "via")]
     paths += ["/api/hubs/other/media", "/api/hubs/other/restatements?period=all"]
+    paths += ["/hubs/other/reports", "/hubs/other/notes", "/hubs/other/consultation?robots=include"]
     paths += ["/hubs/other/consultation/media?period=7d&robots=include", "/hubs/other/engagement/clicks?robots=include"]
     assert [path for path in paths if MARKER not in text_of(callers["user of other"].get(path))] == []
     assert Media.objects.filter(hub__slug="other").count() == 2

@@ -65,6 +65,7 @@ def test_the_schedule_is_stored_once_and_keeps_what_an_admin_changed() -> None:
     rows = PeriodicTask.objects.values_list("task", "interval__every", "crontab__minute", "enabled", "expire_seconds")
     assert sorted(rows, key=str) == [
         ("speed.tasks.apply_log", 1, None, True, None),
+        ("statsproject.tasks.send_mails", 60, None, True, None),
         ("statsproject.tasks.watch_alarms", 60, None, True, None),
         ("views_layer.tasks.reconcile", 30, None, False, 7),
         ("views_layer.tasks.reconcile", None, "0", True, None),

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from django.http import StreamingHttpResponse
@@ -22,22 +22,30 @@ BYTE_ORDER_MARK = "\ufeff"
 
 def download_chart(panel: Panel, selection: Selection, now: datetime) -> StreamingHttpResponse:
     """The key numbers of `panel` over time, a bucket in each line. Raises QueryError."""
-    metrics = metric_texts()
-    names = [*panel.figures]
-    asked = selection.asked(names, now, interval=selection.interval(now))
-    rows = answer(selection.hub, asked, now)["results"]
-    lines = [
-        BYTE_ORDER_MARK + _line([_("Time"), *(metrics[name]["title"] for name in names)]),
-        *(_line([row["time"], *(row[name] for name in names)]) for row in rows if instant(row["time"]) <= now),
-    ]
-    return _file(lines, f"{selection.hub.slug}-{panel.name}.csv")
+    return _file(chart_lines(panel.figures, selection, now), f"{selection.hub.slug}-{panel.name}.csv")
 
 
 def download_table(table: Table, panel: Panel, selection: Selection, now: datetime) -> StreamingHttpResponse:
     """Every row of `table`, in its default order. Raises QueryError before the first byte is sent."""
+    return _file(table_lines(table, selection, now), f"{selection.hub.slug}-{panel.name}-{table.name}.csv")
+
+
+def chart_lines(names: Sequence[str], selection: Selection, now: datetime) -> list[str]:
+    """The lines of a file of some metrics over time. Raises QueryError."""
+    metrics = metric_texts()
+    asked = selection.asked([*names], now, interval=selection.interval(now))
+    rows = answer(selection.hub, asked, now)["results"]
+    return [
+        BYTE_ORDER_MARK + _line([_("Time"), *(metrics[name]["title"] for name in names)]),
+        *(_line([row["time"], *(row[name] for name in names)]) for row in rows if instant(row["time"]) <= now),
+    ]
+
+
+def table_lines(table: Table, selection: Selection, now: datetime) -> Iterator[str]:
+    """The lines of a file of all rows of a table. Raises QueryError at once, not at the first line."""
     pages = _pages(table, selection, now)
     first = next(pages, [])
-    return _file(_lines(table, selection, first, pages, now), f"{selection.hub.slug}-{panel.name}-{table.name}.csv")
+    return _lines(table, selection, first, pages, now)
 
 
 def csv_file(rows: Iterable[list], name: str) -> StreamingHttpResponse:

@@ -1,11 +1,14 @@
 """Key numbers and the chart over time, from one answer of the API."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.utils import dateformat
 from django.utils.translation import gettext as _
 
+from views_layer.models import Note
 from views_layer.pages.selection import Selection
 from views_layer.pages.wording import Change, change, figure, instant, share
 
@@ -29,7 +32,7 @@ class KeyNumber:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket of the chart. `phase` is past, running or future; a future one has no value yet."""
+    """A bucket of the chart. `phase` is past, running or future; a future one has no value yet. `notes` are of its days."""
 
     label: str
     tick: str
@@ -38,6 +41,7 @@ class Bucket:
     text: str
     previous: float | None
     previous_text: str
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,13 @@ def spark(values: list[float | None]) -> str:
     )
 
 
-def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str) -> Chart:
-    """The chart of `metric` of an answer by interval."""
+def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str, notes: Sequence[Note] = ()) -> Chart:
+    """The chart of `metric` of an answer by interval. A note is in the bucket in which its local day begins."""
     unit = metrics[metric]["unit"]
     as_of, end = known_until(answer["meta"]), instant(answer["query"]["to"])
     starts = [instant(row["time"]) for row in answer["results"]]
     many_days = interval == "hour" and len({start.date() for start in starts}) > 1
+    noted = _by_start(notes, starts)
     buckets = []
     for row, start, next_start in zip(answer["results"], starts, [*starts[1:], end], strict=True):
         phase = "future" if start > as_of else "running" if next_start >= as_of else "past"
@@ -120,6 +125,7 @@ def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str) ->
                 text="" if phase == "future" else figure(metric, unit, value),
                 previous=before,
                 previous_text=figure(metric, unit, before),
+                notes=noted.get(start, []),
             )
         )
     return Chart(
@@ -131,6 +137,18 @@ def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str) ->
         is_compared="previous" in answer["totals"],
         has_running=any(bucket.phase == "running" for bucket in buckets),
     )
+
+
+def _by_start(notes: Sequence[Note], starts: list[datetime]) -> dict[datetime, list[str]]:
+    """The texts of notes by the start of their bucket: the first that begins on the day, else the last before it."""
+    found: dict[datetime, list[str]] = {}
+    days = [start.date() for start in starts]
+    for note in notes:
+        place = bisect_left(days, note.day)
+        if place == len(days) or days[place] > note.day:
+            place -= 1
+        found.setdefault(starts[max(place, 0)], []).append(note.text)
+    return found
 
 
 def _summary(metric: dict, total: float | None, buckets: list[Bucket]) -> str:

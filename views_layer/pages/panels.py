@@ -159,3 +159,9 @@ RESTATEMENTS = Panel("restatements", _("Restatements"), ("events",), ())
 
 LINKS = Panel("links", _("Share links"), ("events",), ())
 """No tab either: where pages are shared from."""
+
+REPORTS = Panel("reports", _("Reports and alerts"), ("events",), ())
+"""Nor this: who gets mails about the hub."""
+
+NOTES = Panel("notes", _("Notes"), ("events",), ())
+"""Nor this: what happened in the life of the hub."""

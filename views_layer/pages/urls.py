@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from views_layer.pages import sharing, views
+from views_layer.pages import notes, reports, sharing, views
 from views_layer.pages.panels import PANELS
 
 PAGES = [
@@ -21,7 +21,10 @@ urlpatterns = [
     path("logout", LogoutView.as_view(next_page="login"), name="logout"),
     path("hubs/<slug:slug>/", views.hub, name="hub"),
     path("hubs/<slug:slug>/links", sharing.links, name="links"),
+    path("hubs/<slug:slug>/reports", reports.reports, name="reports"),
+    path("hubs/<slug:slug>/notes", notes.notes, name="notes"),
     path("hubs/<slug:slug>/", include(PAGES)),
+    path("unsubscribe/<str:leaving>", reports.unsubscribe, name="unsubscribe"),
     path("s/<str:token>", views.hub),
     path("s/<str:token>/", views.hub, name="share"),
     path("s/<str:token>/unlock", sharing.unlock),

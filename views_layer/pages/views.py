@@ -23,6 +23,7 @@ from views_layer.pages.elapsed import elapsed
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.live import live_now
+from views_layer.pages.notes import notes_between
 from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
 from views_layer.pages.reading import Curve, curve_of, facts_of
 from views_layer.pages.reading import download as download_curve
@@ -212,12 +213,14 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
+    notes = notes_between(viewer, answer["query"], selection.zone())
     return _reliance(answer["query"], answer["meta"], viewer, selection, now) | {
+        "notes": notes,
         "is_empty": not answer["totals"]["events"],
         "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
         "compared_until": until and time_of_day(until, now, selection.zone()),
         "csv": place.url + selection.query(format="csv"),
-        "chart": chart(answer, selection.metric, metrics, interval),
+        "chart": chart(answer, selection.metric, metrics, interval, notes),
         "intervals": selection.interval_choices(now),
         "interval": interval,
     }

@@ -1,0 +1,1 @@
+"""Mails about hubs: reports of weeks and months, alerts of hours and days unlike others."""

@@ -1,0 +1,151 @@
+"""The page where mails about a hub are ordered and ended, and the one that a mail's own link to end it leads to."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from events.models import Hub
+from views_layer.access import hub_for_user
+from views_layer.mails.message import can_send, subscription_of
+from views_layer.models import Mail, Subscription
+from views_layer.pages.frame import frame_of
+from views_layer.pages.panels import REPORTS
+from views_layer.pages.selection import Selection
+from views_layer.pages.viewer import Viewer
+from views_layer.pages.wording import time_of_day
+
+KINDS = {
+    Subscription.WEEKLY: lazy("Weekly report"),
+    Subscription.MONTHLY: lazy("Monthly report"),
+    Subscription.HOURLY: lazy("Alert by the hour"),
+    Subscription.DAILY: lazy("Alert by the day"),
+}
+AT_MOST = 200
+"""How many mails a customer may order for a hub: nobody's address book."""
+MAILS_SHOWN = 5
+
+
+class SubscriptionForm(forms.Form):
+    """A subscription to make."""
+
+    address = forms.EmailField(label=lazy("E-mail address"))
+    kind = forms.ChoiceField(choices=[*KINDS.items()], label=lazy("What is sent"))
+    language = forms.ChoiceField(choices=settings.LANGUAGES, label=lazy("Language"))
+    factor = forms.DecimalField(
+        required=False, min_value=Decimal("1.1"), max_value=100, decimal_places=1, label=lazy("Times more or fewer")
+    )
+    floor = forms.IntegerField(
+        required=False, min_value=1, max_value=1_000_000_000, label=lazy("From how many visits on")
+    )
+
+    def __init__(self, *args, hub: Hub, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.hub = hub
+
+    def clean(self) -> dict:
+        asked = {name: value for name, value in super().clean().items() if value not in (None, "")}
+        standing = self.hub.subscriptions.filter(ended_at=None)
+        if standing.count() >= AT_MOST:
+            raise forms.ValidationError(
+                _("There are %(count)s subscriptions of this hub; end one before you add another.") % {"count": AT_MOST}
+            )
+        if standing.filter(address__iexact=asked.get("address", ""), kind=asked.get("kind", "")).exists():
+            self.add_error("address", _("%(address)s gets this already.") % {"address": asked["address"]})
+        return asked
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def reports(request: HttpRequest, slug: str) -> HttpResponse:
+    """The subscriptions of a hub with what was sent, and the form for another."""
+    hub = hub_for_user(request.user, slug)
+    now = timezone.now()
+    initial = {"language": get_language(), "address": getattr(request.user, "email", ""), "factor": 3, "floor": 20}
+    form = SubscriptionForm(request.POST or None, initial=initial, hub=hub)
+    if "end" in request.POST:
+        hub.subscriptions.filter(public_id=request.POST["end"], ended_at=None).update(ended_at=now)
+        return redirect("reports", slug)
+    if request.method == "POST" and form.is_valid() and _made(hub, request, form):
+        return redirect("reports", slug)
+    viewer = Viewer(hub, reverse("hub", args=[slug]), user=request.user)
+    context = {
+        "panel": REPORTS,
+        "frame": frame_of(viewer, REPORTS, Selection(hub, request.GET, "events"), now),
+        "form": form,
+        "can_send": can_send(),
+        "rows": [_row(subscription, now) for subscription in hub.subscriptions.filter(ended_at=None)],
+        "ended": [
+            _row(subscription, now)
+            for subscription in hub.subscriptions.exclude(ended_at=None).order_by("-ended_at")[:20]
+        ],
+    }
+    return render(request, "pages/reports.html", context, status=400 if form.errors else 200)
+
+
+def _made(hub: Hub, request: HttpRequest, form: SubscriptionForm) -> bool:
+    """Make the subscription that is asked for; False, with an error, where somebody was first."""
+    try:
+        with transaction.atomic():
+            Subscription.objects.create(hub=hub, created_by_id=request.user.pk, **form.cleaned_data)
+    except IntegrityError:
+        form.add_error("address", _("%(address)s gets this already.") % {"address": form.cleaned_data["address"]})
+        return False
+    return True
+
+
+def _row(subscription: Subscription, now: datetime) -> dict:
+    """A subscription as its page shows it."""
+    return {
+        "subscription": subscription,
+        "title": KINDS[subscription.kind],
+        "language": dict(settings.LANGUAGES).get(subscription.language, subscription.language),
+        "factor": f"{subscription.factor.normalize():f}",
+        "mails": [
+            {"subject": mail.subject or mail.period, "is_sent": bool(mail.sent_at), "state": _state(mail, now)}
+            for mail in subscription.mails.all()[:MAILS_SHOWN]
+        ],
+    }
+
+
+def _state(mail: Mail, now: datetime) -> str:
+    zone = mail.subscription.hub.zone
+    if mail.sent_at:
+        return _("sent %(time)s") % {"time": time_of_day(mail.sent_at, now, zone)}
+    if mail.until <= now:
+        return _("could not be sent")
+    if mail.error:
+        return _("could not be sent yet; tried again %(time)s") % {"time": time_of_day(mail.free_at, now, zone)}
+    return _("is being sent")
+
+
+@csrf_exempt
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, leaving: str) -> HttpResponse:
+    """End the subscription of a token, by POST: mail programs follow links before anybody reads them (RFC 8058)."""
+    subscription = subscription_of(leaving)
+    if subscription is None:
+        raise Http404(_("This link has ended, or never was one."))
+    if request.method == "POST":
+        Subscription.objects.filter(pk=subscription.pk, ended_at=None).update(
+            ended_at=timezone.now(), is_unsubscribed=True
+        )
+        subscription.refresh_from_db()
+    with translation.override(subscription.language):
+        context = {"subscription": subscription, "title": KINDS[subscription.kind], "hub": subscription.hub}
+        return render(request, "pages/unsubscribe.html", context)
