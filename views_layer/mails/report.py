@@ -22,6 +22,7 @@ from views_layer.pages.downloads import chart_lines, table_lines
 from views_layer.pages.panels import CONSULTATION, ENGAGEMENT, Panel, Table
 from views_layer.pages.rows import grid
 from views_layer.pages.selection import Selection
+from views_layer.pages.viewer import Viewer
 from views_layer.pages.wording import Change, change, count, date_range, dimension_title, figure, instant, metric_texts
 from views_layer.question import QueryError
 from views_layer.restated import restated_between
@@ -126,9 +127,10 @@ def _number(name: str, totals: dict, earlier: dict | None, metrics: dict[str, di
 def _ranking(panel: Panel, name: str, selection: Selection, metrics: dict[str, dict], now: datetime) -> Ranking:
     table = panel.table(name)
     assert table is not None
-    found = grid(table, selection, metrics, QueryDict(), ROWS, now)
+    viewer = Viewer(selection.hub, absolute(reverse("hub", args=[selection.hub.slug])))
+    found = grid(table, selection, metrics, QueryDict(), ROWS, now, viewer.media_url)
     assert found is not None
-    home = absolute(reverse("hub", args=[selection.hub.slug])) + panel.name
+    home = viewer.url(panel.name)
     rest = found.total - ROWS
     return Ranking(
         title=str(table.title),
