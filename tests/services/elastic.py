@@ -19,7 +19,7 @@ HEAP = "512m"
 class Elasticsearch(Server):
     name = "elasticsearch"
     user = "nobody"
-    starts_within_s = 300.0
+    starts_within_s = 600.0
 
     @property
     def url(self) -> str:

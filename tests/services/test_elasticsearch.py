@@ -118,7 +118,7 @@ FAULTS = {"dies": (kill, start), "dies and comes back empty": (kill, start_empty
 
 
 @pytest.mark.parametrize(
-    ("fault", "number"), [("dies", 0), ("dies", 2), ("dies and comes back empty", 2), ("hangs", 2)]
+    ("fault", "number"), [("dies", 0), ("dies", 1), ("dies and comes back empty", 1), ("hangs", 1)]
 )
 def test_a_publication_that_a_fault_ends_is_done_again(world, monkeypatch, fault: str, number: int) -> None:
     """In one test, since each step stands on the numbers of the one before: what is posted while the server is away too."""
