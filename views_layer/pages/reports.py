@@ -57,7 +57,7 @@ class SubscriptionForm(forms.Form):
         self.hub = hub
 
     def clean(self) -> dict:
-        asked = {name: value for name, value in super().clean().items() if value not in (None, "")}
+        asked = {name: value for name, value in (super().clean() or {}).items() if value not in (None, "")}
         standing = self.hub.subscriptions.filter(ended_at=None)
         if standing.count() >= AT_MOST:
             raise forms.ValidationError(
