@@ -113,7 +113,7 @@ def noted(page: str) -> tuple[bool, bool]:
     """Whether a note is in the list under the chart, and at its bucket in the table behind it."""
     return (
         '<span class="note-mark"' in page,
-        'data-notes="Launch"' in page and '<span class="bucket-note">Launch' in page,
+        'data-notes="Launch' in page and '<span class="bucket-note">Launch' in page,
     )
 
 
