@@ -113,7 +113,7 @@ def noted(page: str) -> tuple[bool, bool]:
     """Whether a note is in the list under the chart, and at its bucket in the table behind it."""
     return (
         '<span class="note-mark"' in page,
-        'data-notes="Launch"' in page and '<span class="bucket-note">Launch' in page,
+        'data-notes="Launch' in page and '<span class="bucket-note">Launch' in page,
     )
 
 
@@ -170,9 +170,9 @@ def test_staff_see_how_a_mail_would_look(root: Client, weekly: Subscription) -> 
     assert (Mail.objects.count(), mail.outbox) == (0, [])
 
 
-def test_an_alert_of_a_hub_without_a_past_has_no_preview(root: Client, weekly: Subscription) -> None:
-    Subscription.objects.update(kind="hourly")
-    page = root.get(f"/admin/views_layer/subscription/{weekly.pk}/preview/").content.decode()
+def test_an_alert_of_a_hub_without_a_past_has_no_preview(root: Client, acme: Hub) -> None:
+    made = Subscription.objects.create(hub=acme, address="bob@example.org", kind="hourly", language="fr")
+    page = root.get(f"/admin/views_layer/subscription/{made.pk}/preview/").content.decode()
     assert page == "Il n’y a pas encore de chiffres des semaines précédentes pour comparer."
 
 
