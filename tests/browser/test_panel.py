@@ -53,7 +53,7 @@ def acme(tmp_path: Path) -> Hub:
     user = User.objects.create_user("anna", password="a-good-password")
     Membership.objects.create(user=user, hub=hub)
     for key in ("cat-1", "cat-2"):
-        fields = {"title": f"Catalogue {key[-1]}", "kind": "document", "first_at": timezone.now()}
+        fields = {"title": f"Catalogue {key[-1]}", "kind": "document", "pages": 12, "first_at": timezone.now()}
         Media.objects.get_or_create(hub=hub, key=key, defaults=fields)
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in events()))
