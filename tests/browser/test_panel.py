@@ -53,7 +53,7 @@ def acme(tmp_path: Path) -> Hub:
     user = User.objects.create_user("anna", password="a-good-password")
     Membership.objects.create(user=user, hub=hub)
     for key in ("cat-1", "cat-2"):
-        fields = {"title": f"Catalogue {key[-1]}", "kind": "document", "first_at": timezone.now()}
+        fields = {"title": f"Catalogue {key[-1]}", "kind": "document", "pages": 12, "first_at": timezone.now()}
         Media.objects.get_or_create(hub=hub, key=key, defaults=fields)
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in events()))
@@ -140,6 +140,23 @@ def test_a_key_number_becomes_the_measure_of_the_chart(watched: Watched) -> None
     page.get_by_text("Table of the chart").click()
     expect(page.locator("[data-series] tbody tr")).to_have_count(7)
     assert page.evaluate("Chart.getChart(document.querySelector('canvas')).data.datasets[0].data.length") == 7
+    assert watched.faults == []
+
+
+def test_the_arrow_beside_a_title_leads_to_the_page_of_the_media(watched: Watched) -> None:
+    page = watched.page
+    page.get_by_role("link", name="Consultation").click()
+    page.wait_for_url("**/consultation*")
+    table(page, "media").get_by_role("link", name="Page of Catalogue 1").click()
+    expect(page.locator("h1")).to_have_text("Catalogue 1")
+    expect(page.locator("#reading")).to_contain_text("Of 2 visitors, 100% saw page 1, 0% page 12, the last one.")
+    drawn = "[...document.querySelectorAll('[data-chart] canvas')].map(c => Chart.getChart(c).data.datasets.map(d => d.data.length))"
+    assert page.evaluate(drawn) == [[12], [12, 12], [12, 12], [7, 7]]
+    page.get_by_text("Every figure, page by page").click()
+    expect(page.locator("#reading-table tbody tr").nth(1).locator("td")).to_have_text(
+        ["2", "100%", "2", "0:15", "0:15", "0", "2", "0", "0", "0.00"]
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert watched.faults == []
 
 

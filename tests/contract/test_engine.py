@@ -149,6 +149,14 @@ class RawEngineContract:
         )
         assert sorted(found) == [("e2", "a", None), ("e3", None, None), ("e9", "tail", '{"a": 1, "z": true}')]
 
+    def test_it_gives_them_as_a_table_too(self, engine, paths):
+        tail = table_of([event(9, media="tail")])
+        columns, where, after = {"name": "id", "at": "occurred_at - 1"}, "occurred_at >= ?", [10 * HOUR_MS + 2]
+        found = engine.table(paths[:1], tail, columns, where, after)
+        plain = Engine.table(engine, paths[:1], tail, columns, where, after)
+        assert found.sort_by("name").to_pydict() == plain.sort_by("name").to_pydict()
+        assert found.sort_by("name")["name"].to_pylist() == ["e2", "e3", "e9"]
+
 
 class TestDuckEngine(EngineContract, RawEngineContract):
     def make_engine(self) -> DuckEngine:

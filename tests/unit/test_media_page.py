@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -31,8 +32,8 @@ HEADING = [
 
 
 def visit(visitor: str, media: str, steps: list[dict], **fields) -> list[dict]:
-    """A visit half an hour ago, a step each second, of a document of three pages."""
-    start = timezone.now() - timedelta(minutes=30)
+    """A visit within one minute, half an hour ago, of a document of three pages: a step each second."""
+    start = (timezone.now() - timedelta(minutes=30)).replace(second=0)
     common = {"hub": "acme", "visitor": visitor, "visit": visitor, "media": media} | fields
     opened = {"action": "view", "title": f"Title of {media}", "media_kind": "document", "pages": 3}
     return [
@@ -125,10 +126,14 @@ def test_it_says_what_was_removed(anna: Client, acme: Hub) -> None:
 def test_the_table_of_media_leads_to_it(anna: Client) -> None:
     text = anna.get("/hubs/acme/consultation/media").content.decode()
     assert f'href="{page(SPRING)}?"' in text
-    row = text.split('scope="row"')[1]
-    # Views, visits, visitors, active time, pages, completion: 4 pages seen of 4 visitors times 3.
-    assert [cell.split("<")[0] for cell in row.split('">')[1:] if cell.split("<")[0].strip()][-7:] == [
-        "4", "4", "4", "11 s", "3", "33%", "100%",
+    # Views, visits, visitors, active time, pages, completion (4 pages seen of 4 visitors times 3), part.
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
+    assert cells == ["4", "4", "4", "11 s", "3", "33%", "100%"]
+
+
+def test_the_csv_of_the_table_has_kind_pages_and_completion(anna: Client) -> None:
+    assert lines(anna.get("/hubs/acme/consultation/media", {"format": "csv"}))[1] == [
+        SPRING, f"Title of {SPRING}", "document", "4", "4", "4", "11000", "3", "0.3333333333333333",
     ]  # fmt: skip
 
 
@@ -150,3 +155,10 @@ def test_a_link_that_shows_one_media_shows_its_page_alone(client: Client, acme: 
     assert [answer.status_code for answer in answers] == [200, 404]
     text = answers[0].content.decode()
     assert ("Of 3 visitors, 33% saw page 1" in text, "Not compared" in text, "/hubs/" in text) == (True, True, False)
+
+
+def test_weekdays_and_hours_are_coloured(anna: Client) -> None:
+    text = anna.get("/hubs/acme/consultation/hours").content.decode()
+    assert re.findall(r'<td class="heat-([1-5])" title="[^"]*: (\d+)">', text) == [("5", "4")]
+    exported = lines(anna.get("/hubs/acme/consultation/hours", {"format": "csv"}))
+    assert (exported[0], len(exported), exported[1][2]) == (["Weekday", "Hour", "Visits"], 2, "4")

@@ -64,7 +64,9 @@ def _pages(table: Table, selection: Selection, now: datetime) -> Iterator[list[d
     filters = filters_of(table, selection)
     if filters is None:
         return
-    asked = selection.asked([*table.measures], now, by=table.by, order=table.default_order, limit=LIMIT)
+    asked = selection.asked(
+        [*table.measures], now, by=",".join(table.dimensions), order=table.default_order, limit=LIMIT
+    )
     for name, values in filters.items():
         asked.setlist(name, values)
     while True:
@@ -78,7 +80,7 @@ def _pages(table: Table, selection: Selection, now: datetime) -> Iterator[list[d
 def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator[list[dict]], now) -> Iterator[str]:
     metrics = metric_texts()
     names_media = table.by == "media"
-    heading = [dimension_title(table.by), *([_("Title"), _("Kind")] if names_media else [])]
+    heading = [*map(dimension_title, table.dimensions), *([_("Title"), _("Kind")] if names_media else [])]
     facts_titles = [str(title) for title, _definition in FACTS] if table.has_facts else []
     yield BYTE_ORDER_MARK + _line([*heading, *(metrics[name]["title"] for name in table.measures), *facts_titles])
     for rows in _chain(first, rest):
@@ -90,7 +92,9 @@ def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator
             known = titles.get(value)
             named = [str(known or ""), known.kind if known else ""] if names_media else []
             counted = facts.get(value, (None, None)) if table.has_facts else ()
-            yield _line([value, *named, *(row[name] for name in table.measures), *counted])
+            yield _line(
+                [*(row[name] for name in table.dimensions), *named, *(row[name] for name in table.measures), *counted]
+            )
 
 
 def _chain(first: list[dict], rest: Iterator[list[dict]]) -> Iterator[list[dict]]:

@@ -12,7 +12,8 @@ class Table:
 
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
     of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
-    `has_facts`: of media, pages and completion too.
+    `has_facts`: of media, pages and completion too. `across` makes it a heat map of its one measure: the dimension of
+    its columns.
     """
 
     name: str
@@ -27,6 +28,11 @@ class Table:
     is_first: bool = False
     hides_absent: bool = False
     has_facts: bool = False
+    across: str = ""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return (self.by, self.across) if self.across else (self.by,)
 
     @property
     def default_order(self) -> str:
@@ -93,6 +99,15 @@ CONSULTATION = Panel(
         Table("devices", _("Devices"), "device", _VISITS),
         Table("systems", _("Systems"), "os", _VISITS),
         Table("weekdays", _("Weekdays"), "weekday", _VISITS, order="weekday"),
+        Table(
+            "hours",
+            _("Weekdays and hours"),
+            "weekday",
+            ("visits",),
+            order="weekday,hour_of_day",
+            across="hour_of_day",
+            width="wide",
+        ),
     ),
 )
 

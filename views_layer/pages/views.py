@@ -22,6 +22,7 @@ from views_layer.pages.downloads import download_chart, download_table
 from views_layer.pages.elapsed import elapsed
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
+from views_layer.pages.heat import heat_of
 from views_layer.pages.live import live_now
 from views_layer.pages.notes import notes_between
 from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
@@ -150,8 +151,8 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
         return render(request, template, context | {"error": error, "table": table}, status=400)
     if is_fragment:
         return render(request, "pages/rows.html" if "cursor" in request.GET else "pages/card.html", context)
-    if grid := context["card"].get("grid"):
-        context |= _reliance(grid.query, grid.meta, viewer, selection, now)
+    if shown := context["card"].get("grid") or context["card"].get("heat"):
+        context |= _reliance(shown.query, shown.meta, viewer, selection, now)
     return render(request, "pages/table.html", context)
 
 
@@ -252,6 +253,8 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
     }
     if table.needs and table.needs not in selection.filters:
         return card | {"is_loaded": True, "hint": table.hint}
+    if table.across and asked_for:
+        return card | {"is_loaded": True, "heat": heat_of(table, selection, metric_texts(), now)}
     if asked_for or table.is_first:
         grid = grid_of(table, selection, metric_texts(), request.GET, limit, now, viewer.media_url)
         card |= {"is_loaded": True, "grid": grid}
