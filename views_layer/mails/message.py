@@ -14,7 +14,10 @@ from django.urls import reverse
 from views_layer.models import Subscription
 
 NOWHERE = "django.core.mail.backends.dummy.EmailBackend"
-_signer = Signer(salt="affluence.subscription", sep=".")
+
+
+def _signer() -> Signer:
+    return Signer(salt="affluence.subscription", sep=".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,13 @@ def can_send() -> bool:
 
 def token_of(subscription: Subscription) -> str:
     """The token with which whoever gets the mails of a subscription can end it."""
-    return _signer.sign(subscription.public_id)
+    return _signer().sign(subscription.public_id)
 
 
 def subscription_of(token: str) -> Subscription | None:
     """The subscription of a token, also one that has ended; None where the token is none of ours."""
     try:
-        public_id = _signer.unsign(token)
+        public_id = _signer().unsign(token)
     except BadSignature:
         return None
     return Subscription.objects.select_related("hub").filter(public_id=public_id).first()
