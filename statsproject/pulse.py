@@ -64,3 +64,8 @@ def felt() -> dict[str, bool]:
     finally:
         client.close()
     return {**{part: bool(pulse) for part, pulse in zip(PARTS, pulses, strict=True)}, "redis": True}
+
+
+def redis_trouble() -> str | None:
+    """What is wrong with Redis, in a sentence."""
+    return server.trouble()

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections
 from batch.engine import engine
 from batch.view_store import view_store
 from events.log import event_log
-from speed import server as redis_server
+from statsproject import pulse
 from statsproject.addresses import ELASTIC_VIEW_STORE
 from statsproject.event_log import MONGO_EVENT_LOG
 
@@ -52,7 +52,7 @@ def used() -> list[Server]:
     if settings.EVENT_LOG["BACKEND"] == MONGO_EVENT_LOG:
         found.append(Server("event_log", "EVENT_LOG_URL", event_log().trouble))
     if not settings.REDIS_URL.startswith("unix://"):
-        found.append(Server("redis", "REDIS_URL", redis_server.trouble))
+        found.append(Server("redis", "REDIS_URL", pulse.redis_trouble))
     if settings.BATCH_ENGINE["OPTIONS"].get("master", "").startswith("spark://"):
         found.append(Server("batch_engine", "SPARK_MASTER", engine().trouble))
     return found

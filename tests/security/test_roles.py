@@ -16,6 +16,7 @@ from events.models import ApiKey, Hub, RejectedEvent
 from events.roles import OPERATOR, OWNER, ROLES, SUPPORT
 from statsproject.celery import store_schedule
 from tests.security.test_matrix import admin_path, routes
+from views_layer.models import ShareLink, Subscription
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -30,11 +31,12 @@ READ_BY_SUPPORT = {
     "events/account", "events/apikey", "events/cut", "events/hub", "events/media", "events/membership",
     "events/rejectedcount", "events/rejectedevent", "events/removal", "batch/archivefile", "batch/audit", "batch/errand",
     "batch/mismatch", "batch/restatement", "batch/run", "statsproject/alert", "auth/user", "axes/accessattempt",
+    "views_layer/mail", "views_layer/note", "views_layer/sharelink", "views_layer/subscription",
     "django_celery_beat/clockedschedule", "django_celery_beat/crontabschedule", "django_celery_beat/intervalschedule",
     "django_celery_beat/periodictask", "django_celery_beat/solarschedule",
 }  # fmt: skip
 ADDED_BY_OWNERS = {
-    "events/apikey", "events/hub", "events/membership", "events/removal", "auth/user", "auth/group",
+    "events/apikey", "events/hub", "events/membership", "events/removal", "auth/user", "auth/group", "views_layer/note",
     "django_celery_beat/clockedschedule", "django_celery_beat/crontabschedule", "django_celery_beat/intervalschedule",
     "django_celery_beat/periodictask", "django_celery_beat/solarschedule",
 }  # fmt: skip
@@ -43,6 +45,8 @@ ACTIONS = {
     "admin/events/rejectedevent/": "replay",
     "admin/batch/mismatch/": "acknowledge",
     "admin/django_celery_beat/periodictask/": "disable_tasks",
+    "admin/views_layer/sharelink/": "revoke",
+    "admin/views_layer/subscription/": "end",
 }
 LISTS = re.compile("admin/([a-z_]+/[a-z]+)/$")
 
@@ -53,6 +57,8 @@ def roles() -> dict[str, Client]:
     hub = Hub.objects.create(slug="acme")
     User.objects.create_user("user")
     ApiKey.issue(hub, ApiKey.READ)
+    ShareLink.objects.create(hub=hub, name="For the printer")
+    Subscription.objects.create(hub=hub, address="ann@example.org", kind="weekly")
     now = timezone.now()
     RejectedEvent.objects.create(hub="acme", code="x", detail="", payload=b"{}", received_at=now)
     audit = Audit.objects.create(epoch=1, audited_at=now, compared=1, mismatch_count=1, digest="")
