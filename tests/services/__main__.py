@@ -48,14 +48,16 @@ class Suite:
     profile: tuple[str, ...]
     tests: tuple[str, ...]
     processes: int = 2
+    is_long: bool = False
+    """Takes many minutes: it runs where `--all` or `--only` asks for it."""
 
 
 OF_BUFFERS = ("tests/contract/test_buffers.py", "tests/unit/test_speed_recovery.py", "tests/unit/test_speed_nudge.py")
 SUITES = (
     Suite("Redis", ("redis",), ("redis",), OF_BUFFERS, 0),
-    Suite("Redis in cluster mode", ("redis-cluster",), ("redis-cluster",), OF_BUFFERS, 0),
-    Suite("Redis with TLS", ("redis-tls",), ("redis-tls",), OF_BUFFERS, 0),
-    Suite("Redis behind Sentinels", ("redis-behind-sentinels",), ("redis-behind-sentinels",), OF_BUFFERS, 0),
+    Suite("Redis in cluster mode", ("redis-cluster",), ("redis-cluster",), OF_BUFFERS, 0, True),
+    Suite("Redis with TLS", ("redis-tls",), ("redis-tls",), OF_BUFFERS, 0, True),
+    Suite("Redis behind Sentinels", ("redis-behind-sentinels",), ("redis-behind-sentinels",), OF_BUFFERS, 0, True),
     Suite(
         "PostgreSQL",
         ("postgresql",),
@@ -94,6 +96,7 @@ SUITES = (
             "tests/end_to_end/test_mongo_line.py",
         ),
         0,
+        True,
     ),
     Suite(
         "The house with its log on FerretDB",
@@ -105,6 +108,7 @@ SUITES = (
             *("-m", "not services", WITHOUT_MIGRATIONS),
         ),
         0,
+        True,
     ),
     Suite(
         "Batch on Spark",
@@ -118,6 +122,7 @@ SUITES = (
             *("-k", "not duck"),
         ),
         0,
+        True,
     ),
     Suite("Events from RabbitMQ", ("rabbitmq",), (), ("tests/end_to_end/test_queue.py",), 0),
     # They start servers of their own, which they stop and start again.
@@ -127,8 +132,9 @@ SUITES = (
         (),
         ("tests/unit/test_speed_server.py", "tests/end_to_end/test_redis_line.py"),
         0,
+        True,
     ),
-    Suite("Elasticsearch that fails", ("elasticsearch",), (), ("tests/services/test_elasticsearch.py",), 0),
+    Suite("Elasticsearch that fails", ("elasticsearch",), (), ("tests/services/test_elasticsearch.py",), 0, True),
     Suite("The line", ("redis", "postgresql", "elasticsearch"), (), ("tests/end_to_end/test_services.py",), 0),
 )
 
@@ -136,12 +142,16 @@ SUITES = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.services", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", help=", ".join(suite.name for suite in SUITES))
+    parser.add_argument("--all", action="store_true", help="the long ones too")
     options, pytest_options = parser.parse_known_args()
-    chosen = [suite for suite in SUITES if not options.only or suite.name in options.only]
+    chosen = [
+        suite for suite in SUITES if (suite.name in options.only if options.only else options.all or not suite.is_long)
+    ]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         missing = got(stack, {name for suite in chosen for name in suite.needs})
         outcomes = {suite.name: outcome(suite, missing, pytest_options) for suite in chosen}
+    outcomes |= {suite.name: "LEFT OUT, it is long: --all" for suite in SUITES if suite not in chosen and suite.is_long}
     for name, said in outcomes.items():
         print(f"{name}: {said}")
     return int(any(said.startswith("FAILED") for said in outcomes.values()))
