@@ -224,7 +224,7 @@ def test_a_key_that_asks_too_often_is_asked_to_come_back(hub, reader, monkeypatc
     second = Client(headers={"Authorization": f"Bearer {ApiKey.issue(hub, ApiKey.READ)}"})
     clients = (reader, reader, second, reader)
     responses = [client.get("/api/hubs/acme/media") for client in clients]
-    detail = "Each key and each session may ask 12000 times a minute; ask again in 60 s."
+    detail = "Each key, link and session may ask 12000 times a minute; ask again in 60 s."
     assert [response.status_code for response in responses] == [200, 200, 200, 429]
     assert (responses[-1]["Retry-After"], responses[-1].json()) == (
         "60",
@@ -319,9 +319,8 @@ def test_the_last_minutes(reader):
 def test_the_schema_names_the_paths(client):
     schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     paths = json.loads(schema.content)["paths"]
-    assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in ("stats", "live", "media", "restatements")} | {
-        "/api/metrics"
-    }
+    of_hubs = ("stats", "live", "media", "restatements", "dissemination", "retribution")
+    assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in of_hubs} | {"/api/metrics", "/api/features"}
 
 
 @pytest.mark.parametrize(("name", "status"), [("cursor", 400), ("properties.x", 200)])

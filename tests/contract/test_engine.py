@@ -153,9 +153,9 @@ class RawEngineContract:
         tail = table_of([event(9, media="tail")])
         columns, where, after = {"name": "id", "at": "occurred_at - 1"}, "occurred_at >= ?", [10 * HOUR_MS + 2]
         found = engine.table(paths[:1], tail, columns, where, after)
-        plain = Engine.table(engine, paths[:1], tail, columns, where, after)
-        assert found.sort_by("name").to_pydict() == plain.sort_by("name").to_pydict()
-        assert found.sort_by("name")["name"].to_pylist() == ["e2", "e3", "e9"]
+        rows = engine.select(paths[:1], tail, "id, occurred_at - 1", where, after)
+        assert sorted(zip(*found.to_pydict().values(), strict=True)) == sorted(rows)
+        assert sorted(found["name"].to_pylist()) == ["e2", "e3", "e9"]
 
 
 class TestDuckEngine(EngineContract, RawEngineContract):

@@ -227,7 +227,7 @@ def test_the_status_in_words(now: datetime, capsys, monkeypatch) -> None:
         "  fine      publication  Epoch 1 is published, in time.",
         "  fine      audit        Audits so far: 1; no difference is open.",
         "  fine      accounting   All 1 events received in 24 hours are accounted for.",
-        "  fine      schedules    All 4 ticks are enabled and sent in time.",
+        "  fine      schedules    All 5 ticks are enabled and sent in time.",
         "  fine      removals     Every removal that was asked for is done, or on its way.",
         "  fine      disk         64 GiB are free.",
         "  fine      rejected     0 events were rejected in this hour and the one before, 0 wait for replay.",

@@ -161,6 +161,7 @@ def test_runs_and_schedules_have_their_state_in_words(now: datetime) -> None:
         "Fold new events into the buffers": ("in time", "calm"),
         "Catch up with runs that are due": ("in time", "calm"),
         "Start the run of the full hour": ("in time", "calm"),
+        "Send reports and alerts of hubs": ("in time", "calm"),
         "Watch the alarms": ("'Watch the alarms' is disabled.", "warning"),
         "Mine": ("enabled", "calm"),
     }

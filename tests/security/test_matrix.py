@@ -59,7 +59,7 @@ API = {
 API_OF_ALL = API | {"narrow link": (403, 404, 404)}
 OF_STAFF = {
     **dict.fromkeys(API, (403, 403, 403)),
-    **dict.fromkeys(NOBODY, (401, 401, 401)),
+    **dict.fromkeys((*NOBODY, "locked link"), (401, 401, 401)),
     **dict.fromkeys(STAFF, (200, 200, 200)),
 }
 PAGE = {

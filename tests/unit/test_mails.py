@@ -317,7 +317,7 @@ def test_a_report_waits_for_the_pipeline(acme: Hub, sending, monkeypatch) -> Non
     subscription(acme)
     behind = "2024-11-03T20:00:00Z"
     with monkeypatch.context() as late:
-        late.setattr("views_layer.ask._utc", lambda at, plain=ask._utc: behind if at == MONDAY else plain(at))
+        late.setattr("views_layer.ask.utc", lambda at, plain=ask.utc: behind if at == MONDAY else plain(at))
         post.carry_out(MONDAY)
     waited = tried()["error"]
     post.carry_out(MONDAY + 5 * MINUTE)
@@ -410,7 +410,7 @@ def test_a_spike_is_an_alert(usual: Hub, sending) -> None:
 def test_a_pipeline_that_is_behind_is_no_drop(usual: Hub, sending, monkeypatch) -> None:
     subscription(usual, KINDS.HOURLY, floor=3)
     now = WEDNESDAY + HOUR + 5 * MINUTE
-    monkeypatch.setattr("views_layer.ask._utc", lambda at, plain=ask._utc: plain(WEDNESDAY if at == now else at))
+    monkeypatch.setattr("views_layer.ask.utc", lambda at, plain=ask.utc: plain(WEDNESDAY if at == now else at))
     post.carry_out(now)
     assert (Mail.objects.count(), Subscription.objects.get().planned_until) == (0, None)
 
