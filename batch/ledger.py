@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from batch.models import Errand, Run
@@ -38,6 +39,15 @@ def claim(epoch: int, kind: str) -> Run | None:
         if any(run.failed_at is None and run.alive_at > now - LEASE for run in earlier):
             return None
         return Run.objects.create(epoch=epoch, kind=earlier[0].kind if earlier else kind, claimed_at=now, alive_at=now)
+
+
+def closed_until() -> datetime:
+    """Up to when days and months may be over: the latest time at which a run was claimed. It never goes back.
+
+    A clock that was ahead has closed days, whose rows answer from then on; runs by a clock that is behind it must keep
+    those rows as current as any other's.
+    """
+    return Run.objects.aggregate(latest=Max("claimed_at"))["latest"]
 
 
 @contextmanager

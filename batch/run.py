@@ -107,7 +107,7 @@ class _Work:
         hubs = Hub.objects.all()
         self._zones = {hub.slug: hub.zone for hub in hubs}
         self._raw_since = {hub.slug: instant_ms(hub.events_since) for hub in hubs if hub.events_since}
-        self._closed_before = instant_ms(run.claimed_at) // HOUR_MS
+        self._closed_before = instant_ms(ledger.closed_until()) // HOUR_MS
         last_cut = published_cut()
         self._birth = self._store.birth()
         self._audits_rows, self._deltas = False, Deltas()

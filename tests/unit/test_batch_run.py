@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -130,6 +131,17 @@ def test_a_late_event_reaches_hour_day_and_month() -> None:
     before = events(interval="month")
     seam.run_now(Run.HOURLY)
     assert (before, events(interval="month"), events(interval="day")[0]) == ([3, 1, 0], [3, 1, 0], 3)
+
+
+@pytest.mark.parametrize("kind", [Run.HOURLY, Run.DAILY])
+def test_a_day_that_a_clock_ahead_has_closed_gets_its_later_events(kind: str) -> None:
+    append(1)
+    with time_machine.travel(FIRST + timedelta(hours=25), tick=False):
+        seam.run_now(Run.HOURLY)
+    append(23)
+    with time_machine.travel(FIRST + timedelta(hours=23, minutes=30), tick=False):
+        seam.run_now(kind)
+    assert (events(interval="day")[0], events()) == (2, [2])
 
 
 def test_a_store_that_is_emptied_while_a_run_writes_is_noticed(monkeypatch) -> None:
