@@ -121,7 +121,7 @@ def test_a_customer_reads_filters_and_goes_back(watched: Watched) -> None:
     expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("2")
     assert "country=FR" in page.url
 
-    table(page, "media").get_by_role("link", name="Catalogue 2").click()
+    table(page, "media").get_by_role("link", name="Catalogue 2", exact=True).click()
     expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("1")
     expect(table(page, "pages")).to_contain_text("Page 2")
 
