@@ -43,11 +43,13 @@ def test_the_panel_speaks_french_from_then_on(watched: Watched) -> None:
 
 def test_letters_open_what_they_stand_for(watched: Watched) -> None:
     page = watched.page
+    page.wait_for_load_state("load")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("d")
     page.wait_for_url("**/engagement?*period=today*")
+    expect(page.locator("#period-menu")).to_contain_text("Today")
     page.keyboard.press("1")
     page.wait_for_url("**/consultation?*period=today*")
     assert watched.faults == []
