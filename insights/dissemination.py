@@ -4,8 +4,8 @@ Source of structural virality: Goel, Anderson, Hofman, Watts, "The Structural Vi
 Management Science 62(1), 2016: the mean distance between all pairs of nodes of the tree.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -150,20 +150,12 @@ def _shown(node: Node) -> dict[str, Any]:
 def _drawn(root: Node, limit: int) -> dict[str, Any]:
     """The tree from the root, breadth first up to `limit` nodes."""
     drawn = _shown(root) | {"children": []}
-    waiting = [(root, drawn)]
-    for node, place in _within(waiting, limit):
-        waiting.append((node, place))
-    return drawn
-
-
-def _within(waiting: list[tuple[Node, dict[str, Any]]], limit: int) -> Iterator[tuple[Node, dict[str, Any]]]:
-    """The next nodes to draw, each put below its parent; what is yielded is to be appended to `waiting`."""
-    left = limit
-    for parent, place in waiting:
-        for child in parent.children[:left]:
+    waiting = deque([(root, drawn)])
+    while waiting and limit:
+        node, place = waiting.popleft()
+        for child in node.children[:limit]:
             shown = _shown(child) | {"children": []}
             place["children"].append(shown)
-            left -= 1
-            yield child, shown
-        if not left:
-            return
+            waiting.append((child, shown))
+        limit -= len(place["children"])
+    return drawn

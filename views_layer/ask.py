@@ -48,15 +48,21 @@ def answer(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
     return steady(read)
 
 
-def every_row(hub: Hub, parameters: QueryDict, now: datetime) -> Iterator[dict[str, Any]]:
-    """The rows of all pages of an answer. Raises QueryError, before the first row."""
+def every_page(hub: Hub, parameters: QueryDict, now: datetime) -> Iterator[dict[str, Any]]:
+    """The answers to `parameters`, page after page to the last row. Raises QueryError, before the first."""
     asked = parameters.copy()
     while True:
         found = answer(hub, asked, now)
-        yield from found["results"]
+        yield found
         if not found["meta"]["next_cursor"]:
             return
         asked["cursor"] = found["meta"]["next_cursor"]
+
+
+def every_row(hub: Hub, parameters: QueryDict, now: datetime) -> Iterator[dict[str, Any]]:
+    """The rows of all pages of an answer. Raises QueryError, before the first row."""
+    for page in every_page(hub, parameters, now):
+        yield from page["results"]
 
 
 def metric_catalogue() -> list[dict[str, Any]]:

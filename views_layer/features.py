@@ -13,7 +13,7 @@ from django.http import QueryDict
 
 from aggregations.buckets import instant_ms, moment_of
 from events.models import Hub
-from views_layer.ask import answer, utc
+from views_layer.ask import every_page, utc
 from views_layer.question import ROBOTS, QueryError, read_one_of, read_range, refuse_all_but
 
 PARAMETERS = ("period", "from", "to", "timezone", "robots", "order")
@@ -131,19 +131,14 @@ class _Asked:
 
     def _rows(self, hub: Hub, question: QueryDict) -> Iterator[dict[str, Any]]:
         """All rows of an answer; none where the hub does not keep what they are made of."""
-        while True:
-            try:
-                found = answer(hub, question, self._now)
-            except QueryError as error:
-                if error.code != "not_kept":
-                    raise
-                self._warnings[f"{hub.slug}: {error.detail}"] = None
-                return
-            self._heard(hub, found["meta"])
-            yield from found["results"]
-            if found["meta"]["next_cursor"] is None:
-                return
-            question["cursor"] = found["meta"]["next_cursor"]
+        try:
+            for page in every_page(hub, question, self._now):
+                self._heard(hub, page["meta"])
+                yield from page["results"]
+        except QueryError as error:
+            if error.code != "not_kept":
+                raise
+            self._warnings[f"{hub.slug}: {error.detail}"] = None
 
     def _heard(self, hub: Hub, meta: dict[str, Any]) -> None:
         self._is_exact = self._is_exact and meta["exact"]

@@ -1,14 +1,13 @@
 """What is learnt from a hub's events and is no rollup (DESIGN, section 8), from the raw events of one moment."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
 
 from aggregations.buckets import instant_ms
-from aggregations.rollups import rollup_named
 from events.models import Hub
 from insights.dissemination import COLUMNS as TREE_COLUMNS
 from insights.dissemination import SHARE, disseminate
@@ -25,8 +24,6 @@ RANGE = ("period", "from", "to", "timezone", "robots")
 NODES_AT_MOST = 10_000
 NODES = 1_000
 GOAL = re.compile("[a-z][a-z0-9_]{0,31}")
-_ROBOTS_SQL = {"exclude": "NOT is_bot", "include": "true", "only": "is_bot"}
-_HUB_ROLLUP = rollup_named("hub")
 
 
 def dissemination(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
@@ -75,9 +72,9 @@ def _read(
     robots = read_one_of(parameters, "robots", ROBOTS) or ROBOTS[0]
 
     def read() -> tuple[list[tuple], Moment]:
-        current = moment(hub.slug, [_HUB_ROLLUP], now)
+        current = moment(hub.slug, [], now)
         hub.refresh_from_db(fields=["events_since"])
-        found = raw.rows(current, hub.slug, span, ", ".join(columns), f"{where} AND {_ROBOTS_SQL[robots]}", values)
+        found = raw.rows(current, hub.slug, span, ", ".join(columns), f"{where} AND {raw.ROBOTS[robots]}", values)
         verify(current)
         return found, current
 
@@ -96,9 +93,3 @@ def _meta(hub: Hub, start: int, current: Moment) -> dict[str, Any]:
         "source": "raw",
         "warnings": warnings,
     }
-
-
-INSIGHTS: dict[str, Callable[[Hub, QueryDict, datetime], dict[str, Any]]] = {
-    "dissemination": dissemination,
-    "retribution": retribution,
-}

@@ -19,6 +19,8 @@ from events.log import Chunk, Position, at_or_before, event_log
 from views_layer.seam import Moment
 
 PROPERTY = "properties."
+ROBOTS = {"exclude": "NOT is_bot", "include": "true", "only": "is_bot"}
+"""The SQL of a question's `robots`."""
 BYTES_AT_MOST = 128 * 1024 * 1024
 """What a process keeps of the log's tail; about 400,000 events."""
 TABLES_AT_MOST = 64

@@ -17,8 +17,6 @@ from views_layer.question import TIME_DIMENSIONS, Question, read_question
 from views_layer.seam import Moment, moment, verify
 from views_layer.turns import COLUMNS, Turns, turns
 
-ROBOTS = {"exclude": "NOT is_bot", "include": "true", "only": "is_bot"}
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -52,7 +50,7 @@ def _reads(hub: Hub, media: str, question: Question, span: tuple[int, int], curr
     """The reads of a media that name a page and pass the filters, with the columns that `turns` needs."""
     names = [name for name in question.filters if name not in ("media", *TIME_DIMENSIONS)]
     filtered = {f"f{number}": raw.expression(name) for number, name in enumerate(names)}
-    where = f"media = ? AND action = 'read' AND page IS NOT NULL AND {ROBOTS[question.robots]}"
+    where = f"media = ? AND action = 'read' AND page IS NOT NULL AND {raw.ROBOTS[question.robots]}"
     found = raw.table(current, hub.slug, span, {name: name for name in COLUMNS} | filtered, where, [media])
     mask = np.ones(found.num_rows, dtype=bool)
     for alias, name in zip(filtered, names, strict=True):

@@ -43,12 +43,11 @@ def test_the_panel_speaks_french_from_then_on(watched: Watched) -> None:
 
 def test_letters_open_what_they_stand_for(watched: Watched) -> None:
     page = watched.page
-    if page.viewport_size["width"] < 600:
-        pytest.skip("a phone has no keys")
     page.wait_for_load_state("load")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("d")
     page.wait_for_url("**/engagement?*period=today*")
     expect(page.locator("#period-menu")).to_contain_text("Today")

@@ -22,7 +22,7 @@ from views_layer.api.access import (
 )
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.features import ORDERS, features
-from views_layer.insights import INSIGHTS, NODES_AT_MOST
+from views_layer.insights import NODES_AT_MOST, dissemination, retribution
 from views_layer.links import narrowed
 from views_layer.media import find
 from views_layer.period import PERIODS
@@ -213,21 +213,8 @@ class RestatementsView(HubView):
         )
 
 
-class InsightView(HubView):
-    """What is learnt from a hub's events and is no rollup: one of INSIGHTS."""
-
-    insight = ""
-
-    def get(self, request: Request, hub: str) -> Response:
-        found = hub_for(request, hub)
-        refuse_narrowed(request)
-        return Response(INSIGHTS[self.insight](found, request.query_params, timezone.now()))
-
-
-class DisseminationView(InsightView):
+class DisseminationView(HubView):
     """The tree of the shares of a media."""
-
-    insight = "dissemination"
 
     @extend_schema(
         parameters=[
@@ -238,13 +225,13 @@ class DisseminationView(InsightView):
         responses=ANSWERS,
     )
     def get(self, request: Request, hub: str) -> Response:
-        return super().get(request, hub)
+        found = hub_for(request, hub)
+        refuse_narrowed(request)
+        return Response(dissemination(found, request.query_params, timezone.now()))
 
 
-class RetributionView(InsightView):
+class RetributionView(HubView):
     """Credits of the intermediaries that brought the readers to a goal."""
-
-    insight = "retribution"
 
     @extend_schema(
         parameters=[
@@ -255,7 +242,9 @@ class RetributionView(InsightView):
         responses=ANSWERS,
     )
     def get(self, request: Request, hub: str) -> Response:
-        return super().get(request, hub)
+        found = hub_for(request, hub)
+        refuse_narrowed(request)
+        return Response(retribution(found, request.query_params, timezone.now()))
 
 
 class FeaturesView(HubView):

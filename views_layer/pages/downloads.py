@@ -4,11 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
-from views_layer.ask import answer
+from views_layer.ask import answer, every_page
 from views_layer.pages.panels import Panel, Table
 from views_layer.pages.rows import FACTS, facts_of, filters_of, media_of
 from views_layer.pages.selection import Selection
@@ -45,7 +46,7 @@ def table_lines(table: Table, selection: Selection, now: datetime) -> Iterator[s
     """The lines of a file of all rows of a table. Raises QueryError at once, not at the first line."""
     pages = _pages(table, selection, now)
     first = next(pages, [])
-    return _lines(table, selection, first, pages, now)
+    return _lines(table, selection, chain([first], pages), now)
 
 
 def csv_file(rows: Iterable[list], name: str) -> StreamingHttpResponse:
@@ -69,21 +70,17 @@ def _pages(table: Table, selection: Selection, now: datetime) -> Iterator[list[d
     )
     for name, values in filters.items():
         asked.setlist(name, values)
-    while True:
-        found = answer(selection.hub, asked, now)
-        yield [row for row in found["results"] if not (table.hides_absent and row[table.by] is None)]
-        if not (cursor := found["meta"]["next_cursor"]):
-            return
-        asked["cursor"] = cursor
+    for page in every_page(selection.hub, asked, now):
+        yield [row for row in page["results"] if not (table.hides_absent and row[table.by] is None)]
 
 
-def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator[list[dict]], now) -> Iterator[str]:
+def _lines(table: Table, selection: Selection, pages: Iterable[list[dict]], now: datetime) -> Iterator[str]:
     metrics = metric_texts()
     names_media = table.by == "media"
     heading = [*map(dimension_title, table.dimensions), *([_("Title"), _("Kind")] if names_media else [])]
     facts_titles = [str(title) for title, _definition in FACTS] if table.has_facts else []
     yield BYTE_ORDER_MARK + _line([*heading, *(metrics[name]["title"] for name in table.measures), *facts_titles])
-    for rows in _chain(first, rest):
+    for rows in pages:
         titles = media_of(selection.hub, {row["media"] for row in rows if row["media"]}) if names_media else {}
         visitors = {row[table.by]: row["visitors"] for row in rows} if table.has_facts else {}
         facts = facts_of(titles, visitors, selection, now) if table.has_facts else {}
@@ -95,11 +92,6 @@ def _lines(table: Table, selection: Selection, first: list[dict], rest: Iterator
             yield _line(
                 [*(row[name] for name in table.dimensions), *named, *(row[name] for name in table.measures), *counted]
             )
-
-
-def _chain(first: list[dict], rest: Iterator[list[dict]]) -> Iterator[list[dict]]:
-    yield first
-    yield from rest
 
 
 def _line(values: list) -> str:

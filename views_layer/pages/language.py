@@ -32,16 +32,22 @@ class LanguageMiddleware(LocaleMiddleware):
             translation.activate("en")
             return
         super().process_request(request)
-        if (chosen := request.GET.get("lang")) in dict(settings.LANGUAGES):
+        if chosen := _chosen(request):
             translation.activate(chosen)
             request.LANGUAGE_CODE = translation.get_language()
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if request.path_info.startswith(ENGLISH):
             return response
-        if (chosen := request.GET.get("lang")) in dict(settings.LANGUAGES):
+        if chosen := _chosen(request):
             response.set_cookie(
                 settings.LANGUAGE_COOKIE_NAME, chosen, max_age=settings.LANGUAGE_COOKIE_AGE, samesite="Lax",
                 secure=settings.SESSION_COOKIE_SECURE, httponly=True,
             )  # fmt: skip
         return super().process_response(request, response)
+
+
+def _chosen(request: HttpRequest) -> str | None:
+    """The language that the address asks for, where it is one of ours."""
+    code = request.GET.get("lang")
+    return code if code in dict(settings.LANGUAGES) else None

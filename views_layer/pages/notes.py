@@ -4,21 +4,16 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as lazy
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
-from views_layer.access import hub_for_user
 from views_layer.models import Note
 from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import NOTES
 from views_layer.pages.selection import Selection
-from views_layer.pages.viewer import Viewer
+from views_layer.pages.viewer import Viewer, for_person
 from views_layer.pages.wording import instant
 
 
@@ -29,21 +24,18 @@ class NoteForm(forms.Form):
     text = forms.CharField(max_length=200, label=lazy("What happened"))
 
 
-@never_cache
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def notes(request: HttpRequest, slug: str) -> HttpResponse:
+@for_person
+def notes(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """The notes of a hub, and the form for another."""
-    hub = hub_for_user(request.user, slug)
+    hub = viewer.hub
     now = timezone.now()
     form = NoteForm(request.POST or None, initial={"day": now.astimezone(hub.zone).date().isoformat()})
     if request.POST.get("remove", "").isdecimal():
         Note.objects.filter(hub=hub, pk=int(request.POST["remove"])).delete()
-        return redirect("notes", slug)
+        return redirect("notes", hub.slug)
     if request.method == "POST" and form.is_valid():
         Note.objects.create(hub=hub, created_by_id=request.user.pk, **form.cleaned_data)
-        return redirect("notes", slug)
-    viewer = Viewer(hub, reverse("hub", args=[slug]), user=request.user)
+        return redirect("notes", hub.slug)
     frame = frame_of(viewer, NOTES, Selection(hub, request.GET, "events"), now)
     rows = Note.objects.filter(hub=hub).select_related("created_by")
     context = {"panel": NOTES, "frame": frame, "form": form, "rows": rows}

@@ -5,11 +5,9 @@ from decimal import Decimal
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -19,13 +17,12 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from events.models import Hub
-from views_layer.access import hub_for_user
 from views_layer.mails.message import can_send, subscription_of
 from views_layer.models import Mail, Subscription
 from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import REPORTS
 from views_layer.pages.selection import Selection
-from views_layer.pages.viewer import Viewer
+from views_layer.pages.viewer import Viewer, for_person
 from views_layer.pages.wording import time_of_day
 
 KINDS = {
@@ -68,21 +65,18 @@ class SubscriptionForm(forms.Form):
         return asked
 
 
-@never_cache
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def reports(request: HttpRequest, slug: str) -> HttpResponse:
+@for_person
+def reports(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """The subscriptions of a hub with what was sent, and the form for another."""
-    hub = hub_for_user(request.user, slug)
+    hub = viewer.hub
     now = timezone.now()
     initial = {"language": get_language(), "address": getattr(request.user, "email", ""), "factor": 3, "floor": 20}
     form = SubscriptionForm(request.POST or None, initial=initial, hub=hub)
     if "end" in request.POST:
         hub.subscriptions.filter(public_id=request.POST["end"], ended_at=None).update(ended_at=now)
-        return redirect("reports", slug)
+        return redirect("reports", hub.slug)
     if request.method == "POST" and form.is_valid() and _made(hub, request, form):
-        return redirect("reports", slug)
-    viewer = Viewer(hub, reverse("hub", args=[slug]), user=request.user)
+        return redirect("reports", hub.slug)
     context = {
         "panel": REPORTS,
         "frame": frame_of(viewer, REPORTS, Selection(hub, request.GET, "events"), now),

@@ -3,8 +3,7 @@
 from datetime import date, datetime, timedelta
 
 from django import forms
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,15 +17,13 @@ from aggregations.buckets import midnight
 from events.collector import address_of
 from events.models import Hub
 from events.throttle import Throttle, network_of
-from views_layer.access import hub_for_user
 from views_layer.links import lock, opens, token_of
 from views_layer.models import ShareLink
 from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import LINKS
 from views_layer.pages.rows import media_of
-from views_layer.pages.selection import Chip, Selection, is_filter
-from views_layer.pages.viewer import Viewer, is_open, open_to, viewer_of_link
-from views_layer.pages.wording import dimension_title, value_of
+from views_layer.pages.selection import Selection
+from views_layer.pages.viewer import Viewer, for_person, is_open, open_to, viewer_of_link
 
 _attempts = Throttle(rate=1 / 60, burst=10)
 """How often a network may try the password of a link: ten times, then once a minute."""
@@ -50,12 +47,10 @@ class LinkForm(forms.Form):
         return last
 
 
-@never_cache
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def links(request: HttpRequest, slug: str) -> HttpResponse:
+@for_person
+def links(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """The share links of a hub, and the form for one that shows what the page shows that led here."""
-    hub = hub_for_user(request.user, slug)
+    hub = viewer.hub
     now = timezone.now()
     form = LinkForm(request.POST or None, first=now.astimezone(hub.zone).date())
     selection = Selection(hub, request.GET, "events")
@@ -64,8 +59,7 @@ def links(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect(request.get_full_path())
     if request.method == "POST" and form.is_valid():
         made = _made(hub, request, selection, form.cleaned_data)
-        return redirect(f"{reverse('links', args=[slug])}#link-{made.public_id}")
-    viewer = Viewer(hub, reverse("hub", args=[slug]), user=request.user)
+        return redirect(f"{reverse('links', args=[hub.slug])}#link-{made.public_id}")
     frame = frame_of(viewer, LINKS, selection, now)
     rows = [_row(link, request, now) for link in ShareLink.objects.filter(hub=hub).select_related("hub", "created_by")]
     context = {"panel": LINKS, "frame": frame, "form": form, "rows": rows}
@@ -77,7 +71,7 @@ def _made(hub: Hub, request: HttpRequest, selection: Selection, asked: dict) -> 
     link = ShareLink(
         hub=hub,
         name=asked["name"],
-        filters={name: values for name, values in selection.filters.items() if is_filter(name)},
+        filters=selection.filters,
         expires_at=midnight(last + timedelta(days=1), hub.zone) if last else None,
         created_by_id=request.user.pk,
     )
@@ -96,11 +90,7 @@ def _row(link: ShareLink, request: HttpRequest, now: datetime) -> dict:
         "is_standing": link.revoked_at is None and not has_expired,
         "has_expired": has_expired,
         "last_day": link.expires_at and (link.expires_at - timedelta(seconds=1)).astimezone(link.hub.zone).date(),
-        "chips": [
-            Chip(dimension_title(name), titles.get(value) or value_of(name, value), "")
-            for name, values in link.filters.items()
-            for value in values
-        ],
+        "chips": Selection(link.hub, QueryDict(), "events", link.filters).chips(titles),
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
@@ -96,10 +97,24 @@ def for_viewer(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
             return view(request, viewer, *args, **kwargs)
         if not request.user.is_authenticated:
             return _led(request, redirect_to_login(_address(request)).url)
-        viewer = Viewer(hub_for_user(request.user, slug), reverse("hub", args=[slug]), user=request.user)
-        return view(request, viewer, *args, **kwargs)
+        return view(request, viewer_of_person(request.user, slug), *args, **kwargs)
 
     return require_safe(never_cache(guarded))
+
+
+def for_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view with a form about a hub, given the viewer: for people who may see the hub; the others log in first."""
+
+    @functools.wraps(view)
+    def guarded(request: HttpRequest, slug: str) -> HttpResponse:
+        return view(request, viewer_of_person(request.user, slug))
+
+    return never_cache(login_required(require_http_methods(["GET", "HEAD", "POST"])(guarded)))
+
+
+def viewer_of_person(user: User | AnonymousUser, slug: str) -> Viewer:
+    """A person who looks at a hub. Raises Http404 where there is none or `user` may not see it."""
+    return Viewer(hub_for_user(user, slug), reverse("hub", args=[slug]), user=user)
 
 
 def viewer_of_link(token: str) -> Viewer:
