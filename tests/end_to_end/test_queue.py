@@ -61,10 +61,11 @@ def in_log() -> Counter:
 
 
 def until(is_so: Callable[[], bool], within_s: float = 30) -> bool:
+    """Whether it has come to be so within some seconds; it may be otherwise a moment later."""
     deadline = time.monotonic() + within_s
-    while not is_so() and time.monotonic() < deadline:
+    while not (has_come := is_so()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return is_so()
+    return has_come
 
 
 def consume(url: str, is_done: Callable[[], bool]) -> None:
@@ -170,6 +171,8 @@ def test_whatever_is_killed_in_between_every_event_counts_once(rabbitmq, channel
             sent += 1
         consumer.kill()
         consumer.wait()
+        # The broker counts it until it notices; the next one is to be told from it.
+        assert until(lambda: not channel.queue_declare(QUEUE, passive=True).consumer_count, 90)
     consumer = subprocess.Popen(manage("consume_events"), env=environment, stderr=subprocess.DEVNULL)
     until(lambda: written() == sent * 10, 90)
     consumer.terminate()
