@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from aggregations.event import Event
 from aggregations.fields import INTEGER_FIELDS
 from batch import ledger
 from batch.models import ArchiveFile
+from batch.view_store import RowsGone
 from events.cuts import cut_positions
 from events.log import Chunk, EventLog, Position
 from events.removals import carried_out, without
@@ -153,6 +155,17 @@ def _added(epoch: int, retired_after: int) -> QuerySet:
 def paths(files: Iterable[ArchiveFile]) -> list[str]:
     """Where files are on disk."""
     return [str(settings.ARCHIVE_DIR / file.path) for file in files]
+
+
+@contextmanager
+def intact(paths: Sequence[str]) -> Iterator[None]:
+    """Raises RowsGone for a failure that comes of a file which was joined with others and deleted meanwhile."""
+    try:
+        yield
+    except Exception as error:
+        if lost := [path for path in paths if not Path(path).exists()]:
+            raise RowsGone(f"{lost[0]} was deleted while it was read; read again from the published epoch.") from error
+        raise
 
 
 def compact(epoch: int) -> int:

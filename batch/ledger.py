@@ -110,9 +110,10 @@ def fail(run: Run, error: BaseException) -> None:
     run.save(update_fields=["failed_at", "error"])
 
 
-def last_epoch_from_raw_events() -> int:
-    """The newest published epoch whose run recomputed from the raw events (daily or rebuild); 0 before the first."""
-    run = _last_from_raw_events()
+def last_epoch_from_raw_events(until: int | None = None) -> int:
+    """The newest published epoch, up to `until`, whose run recomputed from the raw events (daily or rebuild); 0 before
+    the first."""
+    run = _last_from_raw_events(until)
     return run.epoch if run else 0
 
 
@@ -122,6 +123,8 @@ def last_daily_at() -> datetime | None:
     return run.claimed_at if run else None
 
 
-def _last_from_raw_events() -> Run | None:
+def _last_from_raw_events(until: int | None = None) -> Run | None:
     runs = Run.objects.filter(published_at__isnull=False, kind__in=[Run.DAILY, Run.REBUILD])
+    if until is not None:
+        runs = runs.filter(epoch__lte=until)
     return runs.order_by("-epoch").first()

@@ -1,4 +1,4 @@
-"""The ledger's tables: runs, errands, audits and their mismatches, restatements, and the files of the archive."""
+"""The ledger's tables: runs, errands, audits and their mismatches, restatements, what was learnt, and the files of the archive."""
 
 from django.db import models
 
@@ -55,6 +55,26 @@ class Errand(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} for {self.asked_by}"
+
+
+class Learnt(models.Model):
+    """The bytes of a lesson of a hub, learnt from what readers of an epoch see; see batch.lessons."""
+
+    hub = models.CharField(max_length=64)
+    lesson = models.CharField(max_length=32)
+    version = models.IntegerField()
+    epoch = models.BigIntegerField(db_index=True)
+    event_count = models.BigIntegerField(help_text="Events of the hub in the archive then.")
+    digest = models.CharField(max_length=64)
+    payload = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hub", "lesson", "version", "epoch"], name="one_payload_per_epoch")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.lesson} of {self.hub} from epoch {self.epoch}"
 
 
 class RebuiltWindow(models.Model):

@@ -23,7 +23,7 @@ from aggregations.buckets import HOUR, MONTH, bucket_of, buckets_of, instant_ms,
 from aggregations.cells import Cells, DamagedCells, encode, merge, nothing
 from aggregations.rollups import DECLARATION, HOUR_MS, ROLLUPS, Rollup, rollup_named
 from aggregations.sql import HOUR_SQL
-from batch import archive, kept, ledger, removals, restatements
+from batch import archive, kept, ledger, lessons, removals, restatements
 from batch.cover import Hours, is_within, joined
 from batch.deltas import Deltas
 from batch.engine import Window, engine
@@ -95,6 +95,7 @@ def _clean_up(epoch: int) -> None:
         logger.warning("%s Epoch %d is published; what it made stale goes with the next.", away, epoch)
     archive.clean_up(epoch - 1)
     kept.clean_up(epoch - 1)
+    lessons.clean_up(epoch - 1)
     RebuiltWindow.objects.filter(epoch__lte=epoch).delete()
 
 
@@ -147,6 +148,7 @@ class _Work:
         self._restate()
         if self._run.kind != Run.HOURLY:
             archive.compact(self._epoch)
+            lessons.learn_all(self._epoch, self._say)
         if not self._store.seal(self._epoch, self._birth):
             raise self._emptied()
         ledger.publish(self._run)

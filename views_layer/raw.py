@@ -4,9 +4,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -14,7 +12,6 @@ from aggregations.cells import Cells
 from aggregations.measures import Measure
 from batch import archive
 from batch.engine import Span, raw_engine
-from batch.view_store import RowsGone
 from events.log import Chunk, Position, at_or_before, event_log
 from views_layer.seam import Moment
 
@@ -142,7 +139,7 @@ def fold(
     names = {f"d{number}": name for number, name in enumerate(dimensions)}
     keys |= {alias: expression(name) for alias, name in names.items()}
     paths, tail, where, parameters = _events(moment, hub, spans)
-    with _files(paths):
+    with archive.intact(paths):
         cells = raw_engine().ask(paths, tail, where, parameters, keys, measures)
     return Cells({names.get(alias, alias): key for alias, key in cells.keys.items()}, cells.columns, cells.size)
 
@@ -152,7 +149,7 @@ def rows(
 ) -> list[tuple]:
     """Rows of an SQL selection over a hub's events in a range of occurrence; `values` are the parameters of `where`."""
     paths, tail, condition, parameters = _events(moment, hub, [span])
-    with _files(paths):
+    with archive.intact(paths):
         return list(raw_engine().select(paths, tail, select, f"{condition} AND {where}", [*parameters, *values]))
 
 
@@ -161,19 +158,8 @@ def table(
 ) -> pa.Table:
     """The same as a table of `columns`, SQL expressions by name; `parameters` are those of `where`."""
     paths, tail, condition, first = _events(moment, hub, [span])
-    with _files(paths):
+    with archive.intact(paths):
         return raw_engine().table(paths, tail, columns, f"{condition} AND {where}", [*first, *parameters])
-
-
-@contextmanager
-def _files(paths: Sequence[str]) -> Iterator[None]:
-    """Raises RowsGone for a failure that comes of a file which was joined with others and deleted meanwhile."""
-    try:
-        yield
-    except Exception as error:
-        if lost := [path for path in paths if not Path(path).exists()]:
-            raise RowsGone(f"{lost[0]} was deleted while it was read; read again from the published epoch.") from error
-        raise
 
 
 def _events(moment: Moment, hub: str, spans: Sequence[Span]) -> tuple[list[str], pa.Table | None, str, list[object]]:
