@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils.module_loading import import_string
 
 from aggregations.event import Event
@@ -116,6 +117,10 @@ class ChunkTooLarge(Exception):
 
 class LogAway(Exception):
     """The log cannot be read now; the caller may try again."""
+
+
+AWAY = (LogAway, OperationalError, InterfaceError)
+"""What says that a store does not serve now: its server is away, or the disk is full. It heals without a hand on it."""
 
 
 class LogWriter(ABC):

@@ -13,7 +13,9 @@ from django.template.loader import render_to_string
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from events import collector
+from events.log import AWAY
 from statsproject import logs
+from views_layer.api.errors import RETRY_AFTER_S
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +98,22 @@ class RouteMiddleware:
     def process_view(self, request: HttpRequest, *_: object) -> None:
         if request.resolver_match:
             request.META[ROUTE] = f"/{request.resolver_match.route}"
+
+
+class AwayMiddleware:
+    """Answers 503 where a view needs a store that does not serve now."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, AWAY):
+            return None
+        logger.warning("A page could not be answered: %r", error)
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": RETRY_AFTER_S})
 
 
 def answer_error(request: HttpRequest) -> HttpResponse:

@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "statsproject.requests.AwayMiddleware",
 ]
 
 ROOT_URLCONF = "statsproject.urls"

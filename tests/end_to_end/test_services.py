@@ -120,6 +120,7 @@ def test_the_line_on_servers_that_go_away(line: Line, elasticsearch: Server, pos
 
 
 def test_a_commit_whose_answer_gets_lost_is_unknown_and_counts_once(line: Line, way_to_the_log: Proxy) -> None:
+    until(line.is_healthy, HEALED_S)
     late = view(20, media="lost")
     way_to_the_log.lose_answer_to(b"COMMIT")
     status, answer = line.request("/api/events", {"events": [late]}, line.keys["ingest"])
@@ -141,7 +142,7 @@ def run_batch(line: Line) -> subprocess.CompletedProcess:
 
 def test_a_server_that_is_not_there_is_told_at_start(tmp_path: Path) -> None:
     line = Line(tmp_path / "data", {"VIEW_STORE_URL": "http://127.0.0.1:9"})
-    assert line.process.wait(60) != 0
+    assert line.process.wait(READY_S) != 0
     said = (tmp_path / "serve.log").read_text()
     assert "VIEW_STORE_URL: Elasticsearch at http://127.0.0.1:9 does not answer" in said
     assert "Traceback" not in said

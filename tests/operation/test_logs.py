@@ -4,14 +4,18 @@ import io
 import json
 import logging
 import re
+from collections.abc import Callable
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import OperationalError
 from django.test import Client
 from django.urls import path
 
 from events.collector import Collector
 from events.committer import Committer
+from events.log import LogAway
 from events.models import ApiKey, Hub
 from speed.tasks import apply_log
 from statsproject import logs, requests
@@ -127,6 +131,33 @@ def test_an_error_of_the_api_names_the_request(lines, monkeypatch) -> None:
     answer = Client(raise_request_exception=False).get("/api/metrics", headers={"X-Request-Id": "r-1"})
     detail = "The question could not be answered because of an error of the server (request r-1)."
     assert (answer.status_code, answer.json()["error"]["detail"]) == (500, detail)
+
+
+@pytest.mark.parametrize("error", [LogAway("It is away."), OperationalError("disk I/O error")])
+def test_a_question_whose_store_is_away_is_asked_to_come_again(error, lines, monkeypatch) -> None:
+    monkeypatch.setattr("views_layer.api.views.MetricsView.get", raising(error))
+    answer = Client().get("/api/metrics")
+    told = (answer.status_code, answer.json()["error"]["code"], answer["Retry-After"])
+    assert told == (503, "unavailable", "15")
+    assert (repr(error) in lines()[0]["message"], lines()[0]["level"]) == (True, "warning")
+
+
+@pytest.mark.parametrize("error", [LogAway("It is away."), OperationalError("disk I/O error")])
+def test_a_page_whose_store_is_away_is_asked_to_come_again(error, lines, monkeypatch) -> None:
+    monkeypatch.setattr("views_layer.pages.views.render", raising(error))
+    user = get_user_model().objects.create_user("staff", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    answer = client.get("/")
+    assert (answer.status_code, answer["Retry-After"], "out of reach" in answer.content.decode()) == (503, "15", True)
+    assert repr(error) in lines()[0]["message"]
+
+
+def raising(error: Exception) -> Callable:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 @pytest.mark.urls(__name__)

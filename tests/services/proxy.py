@@ -34,7 +34,12 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return  # it is over
-            _Passage(self, client, socket.create_connection(self._server)).start()
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:
+                client.close()  # as a server that is away refuses it
+                continue
+            _Passage(self, client, server).start()
 
     def _hears(self, said: bytes) -> bool:
         """Whether this is what was waited for; only once."""
@@ -56,14 +61,16 @@ class _Passage:
             threading.Thread(target=target, name=f"proxy {name} the server", daemon=True).start()
 
     def _ask(self) -> None:
-        while said := _received(self._client):
-            self._is_lost = self._is_lost or self._proxy._hears(said)
-            self._server.sendall(said)
+        with suppress(OSError):
+            while said := _received(self._client):
+                self._is_lost = self._is_lost or self._proxy._hears(said)
+                self._server.sendall(said)
         self._end()
 
     def _answer(self) -> None:
-        while (said := _received(self._server)) and not self._is_lost:
-            self._client.sendall(said)
+        with suppress(OSError):
+            while (said := _received(self._server)) and not self._is_lost:
+                self._client.sendall(said)
         self._end()
 
     def _end(self) -> None:

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from batch.view_store import RowsGone
+from events.log import AWAY
 from views_layer.question import QueryError
 
 RETRY_AFTER_S = "15"
@@ -23,9 +24,10 @@ def answer_error(error: Exception, context: dict) -> Response | None:
         return _response(404, "not_found", str(error) or "There is nothing here.", None)
     if isinstance(error, RowsGone):
         logger.warning("A question found rows or raw events missing: %s", error)
-        missing = _response(503, "not_ready", "Rows or raw events are being computed again; ask again soon.", None)
-        missing["Retry-After"] = RETRY_AFTER_S
-        return missing
+        return _later("not_ready", "Rows or raw events are being computed again; ask again soon.")
+    if isinstance(error, AWAY):
+        logger.warning("A question could not be answered: %r", error)
+        return _later("unavailable", "A store of this server does not serve now; nothing is lost, ask again soon.")
     response = exception_handler(error, context)
     if response is not None and isinstance(error, APIException):
         code = error.get_codes()
@@ -39,6 +41,12 @@ def answer_error(error: Exception, context: dict) -> Response | None:
         request_id = context["request"].headers.get("X-Request-Id", "without id")
         detail = f"The question could not be answered because of an error of the server (request {request_id})."
         return _response(500, "server_error", detail, None)
+    return response
+
+
+def _later(code: str, detail: str) -> Response:
+    response = _response(503, code, detail, None)
+    response["Retry-After"] = RETRY_AFTER_S
     return response
 
 
