@@ -174,6 +174,16 @@ def golden(name: str, found: dict[str, str]) -> dict[str, str]:
     return {path.name.removeprefix(f"{name}."): path.read_bytes().decode() for path in sorted(GOLDEN.glob(f"{name}.*"))}
 
 
+def test_a_file_of_media_that_is_cut_is_told(acme: Hub, sending, monkeypatch) -> None:
+    monkeypatch.setattr("views_layer.mails.report.ROWS_OF_FILE", 1)
+    subscription(acme, KINDS.WEEKLY)
+    post.carry_out(MONDAY)
+    sent = whole(mail.outbox[0])
+    assert len(sent["acme-2024-10-28-media.csv"].splitlines()) == 2
+    told = "The file of media has the first 1 of 2; the panel saves them all."
+    assert [part for part, text in sent.items() if told in text] == ["txt", "html"]
+
+
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize(
     ("visits", "earlier", "direction"),

@@ -140,7 +140,7 @@ def test_it_names_the_day_of_an_old_batch_and_shows_warnings() -> None:
         (lambda: value_of("language", "pt-BR"), "Portugais (Brésil)"),
         (lambda: value_of("weekday", 1), "Lundi"),
         (lambda: change("visits", "count", 112, 100).words, "en hausse depuis 100"),
-        (lambda: date_range(NOW - timedelta(days=6), NOW, PARIS), "17 – 23 Nov 2026"),
+        (lambda: date_range(NOW - timedelta(days=6), NOW, PARIS), "17 – 23 nov. 2026"),
     ],
 )
 def test_it_speaks_french(written: Callable[[], str], text: str) -> None:

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from babel.numbers import format_decimal
 from django.http import QueryDict
 from django.urls import reverse
-from django.utils import dateformat
 from django.utils.translation import gettext as _
 
 from aggregations.buckets import midnight
@@ -20,7 +19,7 @@ from views_layer.mails.message import Content, absolute
 from views_layer.mails.periods import Period, refuse_unfinished
 from views_layer.models import Subscription
 from views_layer.pages.panels import CONSULTATION
-from views_layer.pages.wording import count, instant, locale
+from views_layer.pages.wording import count, dated, instant, locale
 from views_layer.period import weeks_before
 from views_layer.question import QueryError
 
@@ -144,8 +143,8 @@ def _headline(finding: Finding) -> str:
 def _when(kind: str, period: Period, zone: ZoneInfo) -> str:
     start = period.start.astimezone(zone)
     if kind == Subscription.DAILY:
-        return dateformat.format(start, "l j F Y")
-    return f"{dateformat.format(start, 'D j M, H:i')}–{period.end.astimezone(zone):%H:%M}"
+        return dated(start, "EEEE d MMMM y")
+    return f"{dated(start, 'EEE d MMM, HH:mm')}–{period.end.astimezone(zone):%H:%M}"
 
 
 def facts_of(finding: Finding) -> dict[str, Any]:

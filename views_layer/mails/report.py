@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 from django.urls import reverse
-from django.utils import dateformat
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -23,7 +22,17 @@ from views_layer.pages.panels import CONSULTATION, ENGAGEMENT, Panel, Table
 from views_layer.pages.rows import grid
 from views_layer.pages.selection import Selection
 from views_layer.pages.viewer import Viewer
-from views_layer.pages.wording import Change, change, count, date_range, dimension_title, figure, instant, metric_texts
+from views_layer.pages.wording import (
+    Change,
+    change,
+    count,
+    date_range,
+    dated,
+    dimension_title,
+    figure,
+    instant,
+    metric_texts,
+)
 from views_layer.question import QueryError
 from views_layer.restated import restated_between
 
@@ -53,8 +62,9 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The first rows of a table; `rest` counts those that are left out, `url` leads to all of them."""
+    """The first rows of a table of `total`; `rest` counts those that are left out, `url` leads to all of them."""
 
+    total: int
     title: str
     heading: str
     columns: list[str]
@@ -76,13 +86,16 @@ def report(subscription: Subscription, period: Period, now: datetime) -> Content
     subject = ngettext("%(hub)s, %(name)s: %(count)s visit", "%(hub)s, %(name)s: %(count)s visits", visits)
     restated = restated_between(hub, period.start, period.end, FIGURES)
     numbers = [_number(name, totals, earlier, metrics) for name in FIGURES]
+    rankings = [_ranking(panel, table, selection, metrics, now) for panel, table in TABLES]
     context = {
         "name": name,
         "zone": zone.key,
         "before": _("the week before") if subscription.kind == Subscription.WEEKLY else _("the month before"),
         "numbers": numbers,
         "pairs": [numbers[first : first + 2] for first in range(0, len(numbers), 2)],
-        "rankings": [_ranking(panel, table, selection, metrics, now) for panel, table in TABLES],
+        "rankings": rankings,
+        "file_rows": count(ROWS_OF_FILE),
+        "media_total": count(rankings[0].total) if rankings[0].total > ROWS_OF_FILE else None,
         "restated": [row_of(entry, metrics, now, zone) for entry in restated[:ROWS]],
         "restated_rest": max(0, restated.count() - ROWS),
         "restated_url": _url(hub, "restatements", selection),
@@ -133,6 +146,7 @@ def _ranking(panel: Panel, name: str, selection: Selection, metrics: dict[str, d
     home = viewer.url(panel.name)
     rest = found.total - ROWS
     return Ranking(
+        total=found.total,
         title=str(table.title),
         heading=dimension_title(table.by),
         columns=[column.title for column in found.columns],
@@ -152,7 +166,7 @@ def _name(kind: str, period: Period, zone: ZoneInfo) -> str:
     """A week by its days, a month by its name."""
     if kind == Subscription.WEEKLY:
         return date_range(period.start, period.end, zone)
-    return dateformat.format(period.start.astimezone(zone), "F Y")
+    return dated(period.start.astimezone(zone), "MMMM y")
 
 
 def _files(hub: Hub, selection: Selection, period: Period, now: datetime) -> tuple[tuple[str, str], ...]:

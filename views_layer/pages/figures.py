@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.utils import dateformat
 from django.utils.translation import gettext as _
 
 from views_layer.models import Note
 from views_layer.pages.selection import Selection
-from views_layer.pages.wording import Change, change, figure, instant, share
+from views_layer.pages.wording import Change, change, dated, figure, instant, share
 
 SPARK_WIDTH, SPARK_HEIGHT = 100, 26
 
@@ -167,19 +166,19 @@ def bucket_label(start: datetime, interval: str) -> str:
     """The full name of a bucket, for tables and tooltips."""
     match interval:
         case "hour":
-            return dateformat.format(start, "D j M, H:i")
+            return dated(start, "EEE d MMM, HH:mm")
         case "week":
-            return _("week of %(day)s") % {"day": dateformat.format(start, "j M Y")}
+            return _("week of %(day)s") % {"day": dated(start, "d MMM y")}
         case "month":
-            return dateformat.format(start, "F Y")
-    return dateformat.format(start, "D j M Y")
+            return dated(start, "MMMM y")
+    return dated(start, "EEE d MMM y")
 
 
 def bucket_tick(start: datetime, interval: str, many_days: bool) -> str:
     """The short name of a bucket, under the chart's axis."""
     match interval:
         case "hour":
-            return dateformat.format(start, "D H:i" if many_days else "H:i")
+            return dated(start, "EEE HH:mm" if many_days else "HH:mm")
         case "month":
-            return dateformat.format(start, "M Y" if start.month == 1 else "M")
-    return dateformat.format(start, "j M")
+            return dated(start, "MMM y" if start.month == 1 else "MMM")
+    return dated(start, "d MMM")

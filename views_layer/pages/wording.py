@@ -3,11 +3,11 @@
 import functools
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from babel import Locale
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal, format_percent
-from django.utils import dateformat
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -242,11 +242,16 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def dated(at: date, pattern: str) -> str:
+    """A day, or a time in its own zone, by a pattern of CLDR in the language of the page."""
+    return (format_datetime if isinstance(at, datetime) else format_date)(at, pattern, locale=locale())
+
+
 def time_of_day(at: datetime, now: datetime, zone: zoneinfo.ZoneInfo, with_seconds: bool = False) -> str:
     """The local time of `at`, with its date where that is not today's."""
     local = at.astimezone(zone)
     text = f"{local:%H:%M:%S}" if with_seconds else f"{local:%H:%M}"
-    return text if local.date() == now.astimezone(zone).date() else f"{dateformat.format(local, 'j M')}, {text}"
+    return text if local.date() == now.astimezone(zone).date() else f"{dated(local, 'd MMM')}, {text}"
 
 
 def date_range(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> str:
@@ -255,9 +260,9 @@ def date_range(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> str:
     if last > first and last.time() == last.time().min:
         last = datetime.fromtimestamp(last.timestamp() - 1, zone)
     if first.date() == last.date():
-        return dateformat.format(first, "l j F Y")
+        return dated(first, "EEEE d MMMM y")
     if first.year != last.year:
-        return f"{dateformat.format(first, 'j M Y')} – {dateformat.format(last, 'j M Y')}"
+        return f"{dated(first, 'd MMM y')} – {dated(last, 'd MMM y')}"
     if first.month != last.month:
-        return f"{dateformat.format(first, 'j M')} – {dateformat.format(last, 'j M Y')}"
-    return f"{first.day} – {dateformat.format(last, 'j M Y')}"
+        return f"{dated(first, 'd MMM')} – {dated(last, 'd MMM y')}"
+    return f"{first.day} – {dated(last, 'd MMM y')}"
