@@ -1,15 +1,11 @@
 """Random events for the laws: few values, so that keys meet often."""
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from aggregations.event import Event
 from aggregations.fields import Field
 from aggregations.measures import Count, Distinct, Histogram, Max, Measure, Min, Sum
 from aggregations.rollups import Rollup
-
-settings.register_profile("laws", derandomize=True, deadline=None, max_examples=60, database=None)
-settings.load_profile("laws")
 
 HOUR = 3_600_000
 START = 475_000 * HOUR

@@ -35,7 +35,7 @@ def tear(log: MongoEventLog, hub: str) -> None:
 
 
 @pytest.mark.parametrize("frequent", [0, 3])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     events=events,
     sizes=st.lists(st.integers(4, 9), min_size=10, max_size=10),

@@ -14,7 +14,6 @@ from aggregations.metrics import METRICS
 from batch.models import Restatement, Run
 from events.models import Hub
 from tests import caches, log
-from tests.laws import events as _profile  # noqa: F401 (it loads the profile)
 from tests.simulation.world import ROLLUPS, empty
 from views_layer import ask, seam
 
@@ -53,7 +52,7 @@ def told(hub: Hub, first_at: int) -> Told:
     }
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=steps, zone=st.sampled_from(ZONES))
 def test_what_was_told_first_and_the_restatements_are_what_is_told_now(steps, zone, redis_url, monkeypatch):
     empty(redis_url)

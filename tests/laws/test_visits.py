@@ -68,7 +68,7 @@ def rows(hub: str) -> list[tuple]:
 
 
 @pytest.mark.parametrize("frequent", [0, 3, 100])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=events, sizes=st.lists(st.integers(1, 9), min_size=40, max_size=40), is_cold=st.booleans())
 def test_an_event_joins_the_visit_that_a_scan_of_all_visits_finds(monkeypatch, frequent, events, sizes, is_cold):
     for module in ("events.stamper", "events.logs.orm"):

@@ -85,7 +85,7 @@ said = st.tuples(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(said=st.lists(said, min_size=1, max_size=12), sizes=st.lists(st.integers(1, 4), min_size=12, max_size=12))
 def test_it_learns_the_same_in_any_order_and_any_process(said, sizes):
     hub, rest = Hub.objects.create(slug=next(slugs)), list(said)

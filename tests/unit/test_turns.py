@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from views_layer.turns import COLUMNS, Turns, turns
@@ -89,7 +89,6 @@ def some_reads(draw: st.DrawFn) -> list[Read]:
     ]
 
 
-@settings(deadline=None)
 @given(some_reads())
 def test_it_is_what_a_naive_reading_says(reads: list[Read]) -> None:
     assert turns(table(reads)) == naive(reads)

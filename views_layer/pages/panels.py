@@ -13,7 +13,7 @@ class Table:
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
     of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
     `has_facts`: of media, pages and completion too. `across` makes it a heat map of its one measure: the dimension of
-    its columns.
+    its columns. `is_of_lengths`: its rows are classes of how long visits last.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Table:
     hides_absent: bool = False
     has_facts: bool = False
     across: str = ""
+    is_of_lengths: bool = False
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -83,6 +84,7 @@ CONSULTATION = Panel(
         Table("sources", _("Sources"), "source", _VISITS, is_first=True),
         Table("countries", _("Countries"), "country", _VISITS),
         Table("visit-numbers", _("How often they come back"), "visit_number", _VISITS, order="visit_number"),
+        Table("lengths", _("How long visits last"), "duration", ("visits",), is_of_lengths=True),
         Table(
             "pages",
             _("Pages"),

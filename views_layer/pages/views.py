@@ -23,6 +23,7 @@ from views_layer.pages.elapsed import elapsed
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.heat import heat_of
+from views_layer.pages.lengths import download_lengths, lengths_of
 from views_layer.pages.live import live_now
 from views_layer.pages.notes import notes_between
 from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
@@ -142,6 +143,8 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
     if not is_fragment:
         context["frame"] = frame_of(viewer, panel, selection, now)
     try:
+        if request.GET.get("format") == "csv" and table.is_of_lengths:
+            return download_lengths(selection, now, f"{viewer.hub.slug}-{panel.name}-{table.name}.csv")
         if request.GET.get("format") == "csv":
             return download_table(table, panel, selection, now)
         limit = ROWS_OF_PAGE if is_page else ROWS_OF_CARD
@@ -151,7 +154,8 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
         return render(request, template, context | {"error": error, "table": table}, status=400)
     if is_fragment:
         return render(request, "pages/rows.html" if "cursor" in request.GET else "pages/card.html", context)
-    if shown := context["card"].get("grid") or context["card"].get("heat"):
+    card = context["card"]
+    if shown := card.get("grid") or card.get("heat") or card.get("lengths"):
         context |= _reliance(shown.query, shown.meta, viewer, selection, now)
     return render(request, "pages/table.html", context)
 
@@ -253,6 +257,8 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
     }
     if table.needs and table.needs not in selection.filters:
         return card | {"is_loaded": True, "hint": table.hint}
+    if table.is_of_lengths and asked_for:
+        return card | {"is_loaded": True, "lengths": lengths_of(selection, now)}
     if table.across and asked_for:
         return card | {"is_loaded": True, "heat": heat_of(table, selection, metric_texts(), now)}
     if asked_for or table.is_first:

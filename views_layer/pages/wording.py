@@ -32,6 +32,7 @@ DIMENSION_TITLES = {
     "source": lazy("Source"),
     "intermediary": lazy("Intermediary"),
     "via": lazy("Shared link"),
+    "duration": lazy("Active time"),
     "visit_number": lazy("Visit number"),
     "target": lazy("Target"),
     "previous": lazy("Came from"),
