@@ -17,6 +17,7 @@ SECTIONS = (
             ("Mails", "outgoing_mail", "admin:views_layer_mail_changelist", "views_layer.view_mail"),
             ("Notes", "sticky_note_2", "admin:views_layer_note_changelist", "views_layer.view_note"),
             ("Used features", "insights", "used_features", "events.view_hub"),
+            ("Journeys", "route", "journeys", "events.view_hub"),
         ),
     ),
     (

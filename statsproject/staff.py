@@ -1,4 +1,4 @@
-"""The admin's own pages: its home with the pipeline at a glance, errands, used features."""
+"""The admin's own pages: its home with the pipeline at a glance, errands, used features, journeys."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from redis import RedisError
 from batch.models import ArchiveFile, Errand, Run
 from batch.view_store import RowsGone
 from events.admin import note
-from statsproject import pulse
+from statsproject import journeys, pulse
 from statsproject.glance import charts, glance, span_in_words
 from views_layer import errands
 from views_layer.features import MOST_USED_FIRST, features
@@ -232,9 +232,17 @@ def _refuse_without(request: HttpRequest, permission: str) -> None:
         raise PermissionDenied
 
 
+@require_safe
+def journeys_of_readers(request: HttpRequest) -> HttpResponse:
+    """Journeys of readers; see statsproject.journeys."""
+    _refuse_without(request, MAY_SEE_FEATURES)
+    return journeys.page(request)
+
+
 URLS = [
     path("pipeline/", admin.site.admin_view(pipeline), name="pipeline"),
     path("pipeline/charts/", admin.site.admin_view(pipeline_charts), name="pipeline_charts"),
     path("errands/<slug:kind>/", admin.site.admin_view(errand), name="errand"),
     path("features/", admin.site.admin_view(used_features), name="used_features"),
+    path("journeys/", admin.site.admin_view(journeys_of_readers), name="journeys"),
 ]

@@ -162,6 +162,14 @@ def table(
         return raw_engine().table(paths, tail, columns, f"{condition} AND {where}", [*first, *parameters])
 
 
+def table_since(moment: Moment, hub: str, epoch: int, columns: Mapping[str, str], where: str) -> pa.Table:
+    """The hub's events that came after `epoch`, which is not before the last run from the raw events."""
+    paths = archive.paths(archive.touched(epoch, moment.epoch).filter(hub=hub))
+    tail = _tail.table(hub, moment.cut, moment.mark)
+    with archive.intact(paths):
+        return raw_engine().table(paths, tail, columns, f"hub = ? AND ({where})", [hub])
+
+
 def _events(moment: Moment, hub: str, spans: Sequence[Span]) -> tuple[list[str], pa.Table | None, str, list[object]]:
     start, end = min(span[0] for span in spans), max(span[1] for span in spans)
     paths = archive.paths(archive.visible(moment.epoch, hub, start, end)) if moment.epoch else []

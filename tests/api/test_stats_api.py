@@ -320,7 +320,11 @@ def test_the_schema_names_the_paths(client):
     schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     paths = json.loads(schema.content)["paths"]
     of_hubs = ("stats", "live", "media", "restatements", "dissemination", "retribution")
-    assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in of_hubs} | {"/api/metrics", "/api/features"}
+    assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in of_hubs} | {
+        "/api/metrics",
+        "/api/features",
+        "/api/journeys",
+    }
 
 
 @pytest.mark.parametrize(("name", "status"), [("cursor", 400), ("properties.x", 200)])

@@ -104,6 +104,7 @@ ROUTES = {
         for route, table in {
             "metrics": all_hubs(others=200),
             "features": OF_STAFF,
+            "journeys": OF_STAFF,
             "schema": all_hubs(others=200),
             "hubs/<slug:hub>/stats": API,
             "hubs/<slug:hub>/live": API_OF_ALL,

@@ -25,6 +25,7 @@ PAGES_OF_STAFF = {
     "admin/pipeline/": ROLES,
     "admin/pipeline/charts/": ROLES,
     "admin/features/": ROLES,
+    "admin/journeys/": ROLES,
     "admin/errands/<slug:kind>/": (OPERATOR, OWNER),
 }
 READ_BY_SUPPORT = {

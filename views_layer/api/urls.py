@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 from views_layer.api.views import (
     DisseminationView,
     FeaturesView,
+    JourneysView,
     LiveView,
     MediaView,
     MetricsView,
@@ -18,6 +19,7 @@ from views_layer.api.views import (
 VIEWS = {
     "metrics": MetricsView,
     "features": FeaturesView,
+    "journeys": JourneysView,
     "schema": SpectacularAPIView,
     "hubs/<slug:hub>/stats": StatsView,
     "hubs/<slug:hub>/live": LiveView,

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from aggregations.metrics import METRICS
+from insights.journeys.flow import STEPS_BACK
 from insights.retribution import MODELS
 from views_layer.api.access import (
     AUTHENTICATION,
@@ -23,6 +24,7 @@ from views_layer.api.access import (
 from views_layer.ask import answer, live, metric_catalogue
 from views_layer.features import ORDERS, features
 from views_layer.insights import NODES_AT_MOST, dissemination, retribution
+from views_layer.journeys import ROWS_AT_MOST, journeys
 from views_layer.links import narrowed
 from views_layer.media import find
 from views_layer.period import PERIODS
@@ -262,6 +264,29 @@ class FeaturesView(HubView):
     def get(self, request: Request) -> Response:
         refuse_all_but_staff(request)
         return Response(features(request.query_params, timezone.now()))
+
+
+class JourneysView(HubView):
+    """What follows what in visits, and how well the next step is predicted, for staff."""
+
+    @extend_schema(
+        parameters=[
+            _parameter("hub", "A hub. Default: all hubs together."),
+            OpenApiParameter(
+                "after",
+                {"type": "array", "items": {"type": "string"}, "maxItems": STEPS_BACK},
+                description="A step that came before: media:<id>, feature:<target>, or an action; oldest first.",
+            ),
+            _limit(ROWS_AT_MOST),
+            *STATS_PARAMETERS[1:4],
+            _parameter("timezone", "An IANA zone; default: the hub's, of all hubs UTC."),
+            _parameter("robots", "Robots left out, counted too, or alone.", ROBOTS),
+        ],
+        responses={200: OpenApiTypes.OBJECT, **{s: ERRORS[s] for s in (400, 401, 404)}, 403: STAFF_ONLY},
+    )
+    def get(self, request: Request) -> Response:
+        refuse_all_but_staff(request)
+        return Response(journeys(request.query_params, timezone.now()))
 
 
 class MetricsView(JsonView):
