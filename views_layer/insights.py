@@ -1,10 +1,11 @@
 """What is learnt from a hub's events and is no rollup (DESIGN, section 8), from the raw events of one moment."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from django.http import QueryDict
 
 from aggregations.buckets import instant_ms
@@ -13,8 +14,7 @@ from insights.dissemination import COLUMNS as TREE_COLUMNS
 from insights.dissemination import SHARE, disseminate
 from insights.dissemination import Row as TreeRow
 from insights.retribution import COLUMNS as PATH_COLUMNS
-from insights.retribution import MODELS, VISITS, retribute
-from insights.retribution import Row as PathRow
+from insights.retribution import MODELS, VISITS, Events, retribute
 from views_layer import raw
 from views_layer.ask import WITHOUT_BUFFERS, steady, utc
 from views_layer.question import ROBOTS, QueryError, read_limit, read_one_of, read_range, refuse_all_but
@@ -36,8 +36,14 @@ def dissemination(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, A
     if (media := parameters.get("media")) is not None:
         where += " AND media IS NULL" if media == "" else " AND media = ?"
         values += [media] if media else []
-    rows, meta = _read(hub, (start, end), TREE_COLUMNS, where, values, parameters, now)
-    return disseminate(map(TreeRow._make, rows), limit) | {"meta": meta}
+    table, meta = _read(hub, (start, end), TREE_COLUMNS, where, values, parameters, now)
+    return disseminate(rows_of(table), limit) | {"meta": meta}
+
+
+def rows_of(table: pa.Table) -> Iterator[TreeRow]:
+    """The rows of the tree of shares, as insights.dissemination takes them."""
+    columns = [table[name].to_pylist() for name in TREE_COLUMNS]
+    return map(TreeRow._make, zip(*columns, strict=True))
 
 
 def retribution(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any]:
@@ -49,8 +55,13 @@ def retribution(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str, Any
         raise QueryError("invalid_goal", f"goal {goal!r} is neither {VISITS!r} nor the name of an action.", "goal")
     model = read_one_of(parameters, "model", tuple(MODELS)) or "last"
     # A visit begins where its first event is, and that may lie long before the period.
-    rows, meta = _read(hub, (0, end), PATH_COLUMNS, "true", [], parameters, now)
-    return retribute(map(PathRow._make, rows), goal, model, start) | {"meta": meta}
+    table, meta = _read(hub, (0, end), PATH_COLUMNS, "true", [], parameters, now)
+    return retribute(events_of(table), goal, model, start) | {"meta": meta}
+
+
+def events_of(table: pa.Table) -> Events:
+    """The columns of paths, as insights.retribution takes them."""
+    return Events(*(table[name].to_numpy() for name in PATH_COLUMNS))
 
 
 def _range(hub: Hub, parameters: QueryDict, now: datetime) -> tuple[int, int]:
@@ -67,14 +78,15 @@ def _read(
     values: list[object],
     parameters: QueryDict,
     now: datetime,
-) -> tuple[list[tuple], dict[str, Any]]:
+) -> tuple[pa.Table, dict[str, Any]]:
     """The columns of the hub's events in a range of occurrence that pass, and what the answer says of itself."""
     robots = read_one_of(parameters, "robots", ROBOTS) or ROBOTS[0]
 
-    def read() -> tuple[list[tuple], Moment]:
+    def read() -> tuple[pa.Table, Moment]:
         current = moment(hub.slug, [], now)
         hub.refresh_from_db(fields=["events_since"])
-        found = raw.rows(current, hub.slug, span, ", ".join(columns), f"{where} AND {raw.ROBOTS[robots]}", values)
+        named = {name: name for name in columns}
+        found = raw.table(current, hub.slug, span, named, f"{where} AND {raw.ROBOTS[robots]}", values)
         verify(current)
         return found, current
 
