@@ -5,6 +5,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 from typing import Any
 
@@ -104,7 +105,7 @@ def removal_effects(paths: list[list[tuple[str, int]]]) -> dict[str, Fraction]:
     steps = np.zeros((len(names) + 1, len(names) + 1))
     for path in paths:
         stops = [start, *(place[name] for name, _before in path), goal]
-        for here, there in zip(stops, stops[1:], strict=False):
+        for here, there in pairwise(stops):
             steps[here, there] += 1
     steps /= steps.sum(axis=1, keepdims=True)
     effects = {}
