@@ -91,7 +91,9 @@ def issue(hub: Hub, month: date, model: str | None, now: datetime) -> Statement:
         with transaction.atomic():
             statement.save(force_insert=True)
     except IntegrityError:
-        # Somebody else has issued it meanwhile, or another of the hub, after which this one has another number.
+        if Statement.objects.filter(hub=hub).count() == len(earlier):
+            raise
+        # Somebody has issued it meanwhile, or another of the hub, after which this one has another number.
         return issue(hub, month, model, now)
     return statement
 
@@ -113,7 +115,9 @@ def verify_statement(statement: Statement, now: datetime) -> None:
             f" {again.digest}. Have events been erased since? They are listed under Removals in the admin."
         )
     if csv_of_statement(again) != statement.csv:
-        raise NoStatement(f"The log gives other lines than those of {statement}, though from the same events: look at both.")
+        raise NoStatement(
+            f"The log gives other lines than those of {statement}, though from the same events: look at both."
+        )
 
 
 def _compute(statement: Statement, log: Log, earlier: Sequence[Statement]) -> None:
@@ -290,5 +294,3 @@ def read_month(text: str) -> date:
         return date.fromisoformat(f"{text}-01")
     except ValueError:
         raise NoStatement(f"{text!r} is no month; write it as 2026-10.") from None
-
-
