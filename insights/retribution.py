@@ -177,16 +177,11 @@ class Paths:
         return [tuple(names[begin:end]) for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True)]
 
 
-def retribute(events: Events, goal: str, model: str, start: int) -> dict[str, Any]:
-    """Credits of the goals in [start, …) by `model` (DESIGN, section 8). The events are in any order, also from before.
-
-    `goal` is `visits` or an action. Credits add up to the goals exactly, in millionths.
-    """
-    return credited(Visits(events).paths(goal, start), goal, model)
-
-
 def credited(paths: Paths, goal: str, model: str) -> dict[str, Any]:
-    """The credits of some goals by `model`, largest first; those of direct goals are of None."""
+    """The credits of some goals by `model` (DESIGN, section 8), largest first; those of direct goals are of None.
+
+    They add up to the goals exactly, in millionths.
+    """
     listed = sorted(credits(paths, model).items(), key=lambda entry: (-entry[1], entry[0]))
     shown: list[dict[str, Any]] = [{"intermediary": name, "credit": credit / MILLION} for name, credit in listed]
     if direct := paths.direct * MILLION:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from insights.dissemination import Row, disseminate
+from insights.dissemination import Row, Tree
 from tests.plain_tree import plain
 from tests.real.folder import DATA
 
@@ -48,7 +48,7 @@ def test_every_tree_is_that_of_the_second_opinion() -> None:
     small = {root: events for root, events in found.items() if len(events) <= PLAIN_AT_MOST}
     wrong = {}
     for root, events in small.items():
-        tree, expected = disseminate(map(_row, events), limit=10_000), plain(events)
+        tree, expected = Tree(map(_row, events)).answer(limit=10_000), plain(events)
         tree["top"] = [(node["readers"], node["share"]) for node in tree["top"]]
         tree["structural_virality"] = pytest.approx(tree["structural_virality"])
         if any(tree[name] != expected[name] for name in expected):

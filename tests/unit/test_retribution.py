@@ -18,7 +18,6 @@ from insights.retribution import (
     common_paths,
     credited,
     deal,
-    retribute,
 )
 from tests.plain_paths import plain
 
@@ -41,6 +40,10 @@ READER = [
     *visit(94, 1, 4, "mail", "download"),
 ]
 """One reader: kiosk, seven days later the blog, once directly, seven days after the blog the mail, and a download."""
+
+
+def retribute(events: Events, goal: str, model: str, start: int) -> dict:
+    return credited(Visits(events).paths(goal, start), goal, model)
 
 
 def credits(rows: list[Row], goal: str, model: str, start: int = 0) -> dict[str | None, float]:
