@@ -171,6 +171,11 @@ def validate_currency(code: str) -> None:
         raise ValidationError(f"{code!r} is no ISO 4217 currency; for example EUR.")
 
 
+def in_units(amount: int | Decimal, currency: str) -> Decimal:
+    """An amount of minor units in units of the currency, with all its decimals."""
+    return Decimal(amount).scaleb(-get_currency_precision(currency))
+
+
 class Attribution(models.Model):
     """The model by which the statements of a hub deal credit; of a hub without one it is DEFAULT."""
 
@@ -318,4 +323,4 @@ class Statement(models.Model):
 
     def money(self, amount: int) -> Decimal:
         """An amount in units of the currency, with all its decimals."""
-        return Decimal(amount).scaleb(-get_currency_precision(self.currency))
+        return in_units(amount, self.currency)

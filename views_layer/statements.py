@@ -78,7 +78,7 @@ def issue(hub: Hub, month: date, model: str | None, now: datetime) -> Statement:
         number=earlier[-1].number + 1 if earlier else 1,
         month=month,
         timezone=hub.timezone,
-        model=model or _model_of(hub),
+        model=model or model_of(hub),
         currency=_currency_of(hub, month, rates),
         issued_at=now.replace(microsecond=0),
     )
@@ -224,7 +224,8 @@ def _refuse_removed(hub: Hub, month: date, zone: ZoneInfo) -> None:
         )
 
 
-def _model_of(hub: Hub) -> str:
+def model_of(hub: Hub) -> str:
+    """The model by which the statements of a hub deal credit."""
     found = Attribution.objects.filter(hub=hub).first()
     return found.model if found else Attribution.DEFAULT
 
@@ -261,6 +262,18 @@ def _in_force(rates: Iterable[Rate], zone: ZoneInfo) -> list[RateInForce]:
             NEVER if rate.last_day is None else instant_ms(midnight(rate.last_day + timedelta(days=1), zone)),
         )
         for rate in rates
+    ]
+
+
+def owed(hub: Hub, visits: Visits, model: str, start: int, end: int) -> list[tuple[str, Line]]:
+    """What the goals of [start, end) are worth by the rates of the hub as they are: the currency, and the line."""
+    by_currency: dict[str, list[Rate]] = defaultdict(list)
+    for rate in Rate.objects.filter(hub=hub).order_by("pk"):
+        by_currency[rate.currency].append(rate)
+    return [
+        (currency, line)
+        for currency, rates in sorted(by_currency.items())
+        for line in statement_lines(visits, _in_force(rates, hub.zone), model, start, end)
     ]
 
 

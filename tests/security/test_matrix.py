@@ -26,7 +26,7 @@ from tests.security.wire import bearer, post
 from views_layer.links import lock, token_of
 from views_layer.mails.message import token_of as leaving_token
 from views_layer.models import Note, ShareLink, Subscription
-from views_layer.pages.panels import MEDIA, PANELS
+from views_layer.pages.panels import MEDIA, PANELS, TABS
 from views_layer.question import TIME_DIMENSIONS
 
 pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.usefixtures("redis_url")]
@@ -140,7 +140,7 @@ ROUTES = {
             "restatements",
             "media/<path:key>",
             "media-tables/<slug:name>/<path:key>",
-            *(panel.name for panel in PANELS),
+            *(panel.name for panel in TABS),
             *(f"{panel.name}/<slug:name>" for panel in PANELS),
         )
     },

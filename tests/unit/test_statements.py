@@ -20,7 +20,7 @@ from tests.statements import downloads, new_hub, rate, send
 from views_layer.models import Attribution, Rate, Statement
 from views_layer.statements import NoStatement, issue, read_month, verify_statement
 
-pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.usefixtures("redis_url")]
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("redis_url")]
 OCTOBER, NOVEMBER, DECEMBER = date(2025, 10, 1), date(2025, 11, 1), date(2025, 12, 1)
 NOW = datetime(2026, 1, 2, 9, tzinfo=UTC)
 
