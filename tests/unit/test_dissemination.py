@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insights.dissemination import Row, Tree
-from tests.plain_tree import plain
+from tests.plain_tree import parent_of, plain, sum_of_distances, sum_of_walks
 
 
 def share(at: int, token: str | None, via: str | None = None, network: str | None = None, **fields: Any) -> Row:
@@ -201,3 +201,13 @@ def test_it_agrees_with_a_second_opinion_in_any_order(events: list[dict], chance
     found["top"] = [(node["readers"], node["share"]) for node in found["top"]]
     expected = plain(events)
     assert {name: found[name] for name in expected} == expected
+
+
+@given(EVENTS)
+def test_the_second_opinion_measures_distances_as_walks_do(events: list[dict]) -> None:
+    shared = [event | {"id": str(number)} for number, event in enumerate(events) if event["share"]]
+    first = {
+        event["share"]: event for event in sorted(shared, key=lambda event: (event["at"], event["id"]), reverse=True)
+    }
+    parent = {token: parent_of(event, first) for token, event in first.items()}
+    assert sum_of_distances(parent) == sum_of_walks(parent)
