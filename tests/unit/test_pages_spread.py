@@ -108,7 +108,7 @@ def test_each_of_its_tables_is_a_file(customer: Client) -> None:
         for name in ("growth", "generations", "networks", "spreaders", "tree")
     }
     assert found["networks"] == [
-    XX, "Reach"],
+        ["Network", "Shares", "Arrivals", "Reach"],
         ["x", "32", "1", "1"],
         ["link", "1", "2", "2"],
     ]
@@ -117,11 +117,12 @@ def test_each_of_its_tables_is_a_file(customer: Client) -> None:
     assert sum(int(row[1]) for row in found["growth"][1:]) == 33
 
 
-@pytest.mark.parametrize("query", ["branch=nobody", "format=csv&table=none", "interval=year", "period=aeon"])
-def test_it_says_what_cannot_be_shown(customer: Client, query: str) -> None:
-    value = query.rpartition("=")[2]
-    page = customer.get(f"/hubs/acme/dissemination?period=all&{query}")
-    assert (page.status_code, value.encode() in page.content) == (400, True)
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("branch=nobody", 404), ("format=csv&table=none", 404), ("interval=year", 400), ("period=aeon", 400)],
+)
+def test_it_says_what_cannot_be_shown(customer: Client, query: str, status: int) -> None:
+    assert customer.get(f"/hubs/acme/dissemination?period=all&{query}").status_code == status
 
 
 def test_it_shows_credits_models_paths_amounts_and_statements(customer: Client) -> None:

@@ -228,10 +228,10 @@ def _texts(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _node(tree: Tree, token: str) -> Node:
-    """The node of a token; the root for the empty one. Raises QueryError."""
+    """The node of a token; the root for the empty one. Raises Http404."""
     node = tree.tokens.get(token) if token else tree.root
     if node is None:
-        raise QueryError("invalid_branch", _("Nobody shared %(token)s in this period.") % {"token": token}, "branch")
+        raise Http404(_("Nobody shared %(token)s in this period.") % {"token": token})
     return node
 
 
@@ -262,7 +262,7 @@ def _branch(request: Request, tree: Tree, url: str, selection: Selection) -> Htt
     """The children of a node, from `after` on, as a fragment."""
     after = request.GET.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) < 9):
-        raise QueryError("invalid_after", f"after {after!r} is not a whole number.", "after")
+        raise Http404(f"after {after!r} is not a whole number.")
     leaf = _leaf(_node(tree, request.GET["branch"]), tree, url, selection, 1, int(after))
     return render(request, "pages/twigs.html" if int(after) else "pages/leaves.html", {"leaf": leaf})
 
@@ -281,9 +281,9 @@ def _row(node: Node) -> dict[str, Any]:
 
 
 def _download(name: str, found: Spread, selection: Selection, now: datetime) -> HttpResponseBase:
-    """Every row of a table. Raises QueryError for one that there is not."""
+    """Every row of a table. Raises Http404 for one that there is not."""
     if name not in TABLES:
-        raise QueryError("invalid_table", f"table {name!r} is unknown; use {', '.join(TABLES)}.", "table")
+        raise Http404(f"There is no table {name!r}; use {', '.join(TABLES)}.")
     return csv_file(TABLES[name](found, selection, now), f"{selection.hub.slug}-dissemination-{name}.csv")
 
 

@@ -295,10 +295,10 @@ def _what(row: dict[str, Any]) -> str:
 
 
 def _download(name: str, viewer: Viewer, found: Journeyed, goal: str, model: str) -> HttpResponseBase:
-    """Every row of a table, of those that the viewer may see. Raises QueryError for one that there is not."""
+    """Every row of a table, of those that the viewer may see. Raises Http404 for one that there is not."""
     tables = TABLES if viewer.sees_all else {"statements": _own_rows}
     if name not in tables:
-        raise QueryError("invalid_table", f"table {name!r} is unknown; use {', '.join(tables)}.", "table")
+        raise Http404(f"There is no table {name!r}; use {', '.join(tables)}.")
     rows = tables[name](viewer, found, goal, model)
     return csv_file(rows, f"{viewer.hub.slug}-retribution-{name}.csv")
 
