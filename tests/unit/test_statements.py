@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
 from django.core import management
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.test import Client
 
 from events.models import Hub
 from speed.consumer import apply_new
@@ -260,3 +262,41 @@ def test_yen_have_no_cents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_it_says_how_a_month_is_written(text: str) -> None:
     with pytest.raises(NoStatement, match="write it as 2026-10"):
         read_month(text)
+
+
+@pytest.fixture
+def owner(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("owner"))
+    return client
+
+
+def test_staff_reads_statements_and_has_their_files(acme: Hub, owner: Client) -> None:
+    statement = issue(acme, OCTOBER, None, NOW)
+    home = f"/admin/views_layer/statement/{statement.pk}"
+    found = {kind: owner.get(f"{home}/{kind}/") for kind in ("csv", "pdf")}
+    assert (found["csv"].content.decode(), found["pdf"].content) == (statement.csv, bytes(statement.pdf))
+    assert [owner.get(path).status_code for path in ("/admin/views_layer/statement/", f"{home}/change/")] == [200, 200]
+    assert owner.get("/admin/views_layer/statement/999/pdf/").status_code == 404
+
+
+def test_staff_ends_a_rate_and_begins_another(acme: Hub, owner: Client) -> None:
+    old = Rate.objects.get(intermediary="blog")
+    asked = {"hub": acme.pk, "goal": "download", "intermediary": "blog", "amount": "30", "currency": "EUR"}
+    refused = owner.post("/admin/views_layer/rate/add/", asked | {"first_day": "2025-12-01"})
+    assert (refused.status_code, b"It overlaps with download by blog" in refused.content) == (200, True)
+    ended = owner.post(f"/admin/views_layer/rate/{old.pk}/change/", {"last_day": "2025-11-30", "amount": "99"})
+    begun = owner.post("/admin/views_layer/rate/add/", asked | {"first_day": "2025-12-01"})
+    assert (ended.status_code, begun.status_code) == (302, 302)
+    rates = Rate.objects.filter(intermediary="blog").order_by("first_day")
+    assert [(str(one.amount), one.last_day, one.created_by) for one in rates] == [
+        ("20.000", date(2025, 11, 30), None),
+        ("30.000", None, User.objects.get(username="owner")),
+    ]
+
+
+def test_staff_deletes_only_a_rate_that_nobody_was_paid_by(acme: Hub, owner: Client) -> None:
+    issue(acme, OCTOBER, None, NOW)
+    paid, new = Rate.objects.get(intermediary="blog"), rate(acme, "9", "2025-11-01", "radio")
+    answers = [owner.post(f"/admin/views_layer/rate/{one.pk}/delete/", {"post": "yes"}) for one in (paid, new)]
+    assert [answer.status_code for answer in answers] == [403, 302]
+    assert {*Rate.objects.values_list("intermediary", flat=True)} == {"", "blog"}
