@@ -12,7 +12,7 @@ import numpy as np
 from babel.numbers import format_currency
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils import dateformat, timezone
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -30,7 +30,7 @@ from views_layer.pages.panels import RETRIBUTION
 from views_layer.pages.selection import Choice, Selection, with_half_open_dates
 from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Request, Viewer, for_viewer
-from views_layer.pages.wording import ABSENT_NUMBER, count, decimal, locale, share, value_of
+from views_layer.pages.wording import ABSENT_NUMBER, count, dated, decimal, locale, share, value_of
 from views_layer.question import QueryError
 from views_layer.statements import lines_of, model_of, owed
 
@@ -197,7 +197,7 @@ def _statements(viewer: Viewer) -> list[Statement]:
 
 def _statement_row(statement: Statement) -> dict[str, Any]:
     return {
-        "month": dateformat.format(statement.month, "F Y"),
+        "month": dated(statement.month, "MMMM y"),
         "key": f"{statement.month:%Y-%m}",
         "number": statement.number,
         "model": MODEL_TEXTS[statement.model][0],
@@ -248,7 +248,7 @@ def _page_of_intermediaries(
         ],
         "lines": [
             {
-                "month": dateformat.format(statement.month, "F Y"),
+                "month": dated(statement.month, "MMMM y"),
                 "intermediary": row["intermediary"],
                 "what": _what(row),
                 "credit": _credit(row["credit"]) if row["credit"] is not None else "",
