@@ -6,10 +6,12 @@ a first-order chain: Anderl, Becker, von Wangenheim, Schumann, "Mapping the Cust
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import floor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,11 @@ MILLION = 1_000_000
 VISITS = "visits"
 COLUMNS = ("occurred_at", "id", "action", "visit", "visitor", "intermediary")
 """The fields of an event that paths are made of."""
+NEVER = np.iinfo(np.int64).max
+NOBODY = -1
+"""The number of the intermediary of a visit that none brought."""
+DOUBT = 1e-6
+"""Of a part in millionths, computed in floats: how near to a limit it is computed again, exactly. Its error is below 1e-8."""
 
 
 class Row(NamedTuple):
@@ -33,164 +40,303 @@ class Row(NamedTuple):
     intermediary: str | None
 
 
-class Touch(NamedTuple):
-    """A visit that an intermediary brought, when it began."""
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The same of many events, in any order, a column each."""
 
-    at: int
-    intermediary: str
+    occurred_at: np.ndarray
+    id: np.ndarray
+    action: np.ndarray
+    visit: np.ndarray
+    visitor: np.ndarray
+    intermediary: np.ndarray
 
-
-class Path(NamedTuple):
-    """The touches before a goal, in order; none of a goal that was reached directly."""
-
-    at: int
-    touches: tuple[Touch, ...]
-
-
-class Visit(NamedTuple):
-    number: int
-    at: int
-    intermediary: str | None
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "Events":
+        columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+        kinds = (np.int64, object, object, np.int64, np.int64, object)
+        return cls(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def retribute(rows: Iterable[Row], goal: str, model: str, start: int) -> dict[str, Any]:
-    """Credits of the goals in [start, …) by `model` (DESIGN, section 8). `rows` are in any order, also from before `start`.
+class Visits:
+    """The visits of some events by visitor, start and number, and the intermediary that brought each.
 
-    `goal` is `visits` or an action. Credits add up to the goals exactly, in millionths.
+    A visit's intermediary is the first that one of its events names, by `occurred_at`, then `id`.
     """
-    found = paths(rows, goal, start)
-    credits = MODELS[model]([path for path in found if path.touches])
-    direct = len([path for path in found if not path.touches]) * MILLION
-    listed = sorted(credits.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown: list[dict[str, Any]] = [
-        {"intermediary": name, "credit": credit / MILLION} for name, credit in listed if credit
-    ]
-    if direct:
-        place = next((index for index, row in enumerate(shown) if row["credit"] * MILLION < direct), len(shown))
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        named = {name for name in events.intermediary.tolist() if name is not None}
+        self.names: list[str] = sorted(named)
+        """The intermediaries; below, each is its place here, so that they are in the order of names."""
+        numbers: dict[str | None, int] = {name: number for number, name in enumerate(self.names)} | {None: NOBODY}
+        codes = np.fromiter(map(numbers.__getitem__, events.intermediary.tolist()), np.int64, len(events.id))
+
+        order = np.lexsort((events.occurred_at, events.visit, events.visitor))
+        visitor, number, at = events.visitor[order], events.visit[order], events.occurred_at[order]
+        begins = np.ones(len(order), dtype=bool)
+        begins[1:] = (visitor[1:] != visitor[:-1]) | (number[1:] != number[:-1])
+        visit_of_row = np.cumsum(begins) - 1
+        by = _first_named(visit_of_row, at, codes[order], events.id, order, int(begins.sum()))
+
+        sorted_by_start = np.lexsort((number[begins], at[begins], visitor[begins]))
+        self.visitor, self.start = visitor[begins][sorted_by_start], at[begins][sorted_by_start]
+        self.by = by[sorted_by_start]
+        place = np.empty(len(by), dtype=np.int64)
+        place[sorted_by_start] = np.arange(len(by))
+        self.of_event = np.empty(len(order), dtype=np.int64)
+        """The place of each event's visit."""
+        self.of_event[order] = place[visit_of_row]
+
+    def paths(self, goal: str, start: int, end: int = NEVER) -> "Paths":
+        """The paths of the goals in [start, end): of visits that began in it, or of events of an action."""
+        if goal == VISITS:
+            own = np.flatnonzero((self.start >= start) & (self.start < end))
+            return self._paths(own, self.start[own])
+        at = self.events.occurred_at
+        events = np.flatnonzero((self.events.action == goal) & (at >= start) & (at < end))
+        return self._paths(self.of_event[events], at[events])
+
+    def _paths(self, own: np.ndarray, at: np.ndarray) -> "Paths":
+        """The visits that began in the 30 days before each goal, both ends included, and its own; direct ones left out."""
+        brought = np.flatnonzero(self.by != NOBODY)
+        times = np.unique(self.start[brought])
+        width = len(times) + 1
+        keys = self.visitor[brought] * width + np.searchsorted(times, self.start[brought])
+        visitor = self.visitor[own] * width
+        first = np.searchsorted(keys, visitor + np.searchsorted(times, at - WINDOW_MS))
+        last = np.searchsorted(keys, visitor + np.searchsorted(times, at, side="right"))
+        # Its own visit is the one that may have begun before all others.
+        is_older = (self.by[own] != NOBODY) & (self.start[own] < at - WINDOW_MS)
+        lengths = last - first + is_older
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        flat = np.repeat(first - begins - is_older, lengths) + np.arange(ends[-1] if len(ends) else 0)
+        visits = brought[np.maximum(flat, 0)] if len(brought) else flat
+        visits[begins[is_older]] = own[is_older]
+        return Paths(self.names, begins, ends, self.by[visits], self.start[visits])
+
+
+def _first_named(
+    visit: np.ndarray, at: np.ndarray, codes: np.ndarray, ids: np.ndarray, order: np.ndarray, count: int
+) -> np.ndarray:
+    """The first intermediary that is named in each of `count` visits, of rows by visit and time; equal times by id."""
+    by = np.full(count, NOBODY, dtype=np.int64)
+    naming = np.flatnonzero(codes != NOBODY)
+    is_first = np.ones(len(naming), dtype=bool)
+    is_first[1:] = visit[naming[1:]] != visit[naming[:-1]]
+    firsts = naming[is_first]
+    by[visit[firsts]] = codes[firsts]
+    following = naming[np.minimum(np.flatnonzero(is_first) + 1, len(naming) - 1)] if len(naming) else firsts
+    is_tied = (following != firsts) & (visit[following] == visit[firsts]) & (at[following] == at[firsts])
+    for row in firsts[is_tied].tolist():
+        last = row
+        while last + 1 < len(at) and visit[last + 1] == visit[row] and at[last + 1] == at[row]:
+            last += 1
+        tied = [other for other in range(row, last + 1) if codes[other] != NOBODY]
+        by[visit[row]] = codes[min(tied, key=lambda other: ids[order[other]])]
+    return by
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The touches before each of some goals, in order; of a goal that was reached directly there are none.
+
+    Those of a goal stand in `touches`, and when those visits began in `times`, from its `begins` to its `ends`.
+    """
+
+    names: Sequence[str]
+    begins: np.ndarray
+    ends: np.ndarray
+    touches: np.ndarray
+    times: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """The number of goals."""
+        return len(self.begins)
+
+    @property
+    def direct(self) -> int:
+        """The number of goals without a touch."""
+        return int((self.begins == self.ends).sum())
+
+    @cached_property
+    def sequences(self) -> Counter[tuple[int, ...]]:
+        """How many goals have each sequence of touches, direct ones left out."""
+        touches = np.ascontiguousarray(self.touches, dtype=np.int64)
+        content, size = touches.tobytes(), touches.itemsize
+        bounds = zip((self.begins * size).tolist(), (self.ends * size).tolist(), strict=True)
+        found = Counter(content[begin:end] for begin, end in bounds)
+        del found[b""]
+        return Counter({tuple(np.frombuffer(key, np.int64).tolist()): count for key, count in found.items()})
+
+    def named(self) -> list[tuple[str, ...]]:
+        """The touches of each goal, by name."""
+        names = [self.names[touch] for touch in self.touches.tolist()]
+        return [tuple(names[begin:end]) for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True)]
+
+
+def credited(paths: Paths, goal: str, model: str) -> dict[str, Any]:
+    """The credits of some goals by `model` (DESIGN, section 8), largest first; those of direct goals are of None.
+
+    They add up to the goals exactly, in millionths.
+    """
+    listed = sorted(credits(paths, model).items(), key=lambda entry: (-entry[1], entry[0]))
+    shown: list[dict[str, Any]] = [{"intermediary": name, "credit": credit / MILLION} for name, credit in listed]
+    if direct := paths.direct * MILLION:
+        place = next((index for index, (_name, credit) in enumerate(listed) if credit < direct), len(shown))
         shown.insert(place, {"intermediary": None, "credit": direct / MILLION})
-    return {"goal": goal, "model": model, "total": len(found), "credits": shown}
+    return {"goal": goal, "model": model, "total": paths.count, "credits": shown}
 
 
-def paths(rows: Iterable[Row], goal: str, start: int) -> list[Path]:
-    """The path of each goal, in the order of goals."""
-    ordered = sorted(rows, key=lambda row: (row.occurred_at, row.id))
-    visits = _visits(ordered)
-    if goal == VISITS:
-        goals = [(visitor, visit) for visitor, own in visits.items() for visit in own.values() if visit.at >= start]
-        found = [_path(visits[visitor], visit, visit.at) for visitor, visit in goals]
-    else:
-        found = [
-            _path(visits[row.visitor], visits[row.visitor][row.visit], row.occurred_at)
-            for row in ordered
-            if row.action == goal and row.occurred_at >= start
-        ]
-    return sorted(found, key=lambda path: path.at)
+def credits(paths: Paths, model: str) -> dict[str, int]:
+    """The credit of each intermediary that has some, in millionths of a goal."""
+    return {paths.names[number]: credit for number, credit in MODELS[model](paths).items() if credit}
 
 
-def _visits(ordered: Sequence[Row]) -> dict[int, dict[int, Visit]]:
-    """By visitor and number: each visit's start, and the first intermediary that one of its events names."""
-    visits: dict[int, dict[int, Visit]] = defaultdict(dict)
-    for row in ordered:
-        own = visits[row.visitor]
-        visit = own.get(row.visit)
-        if visit is None:
-            own[row.visit] = Visit(row.visit, row.occurred_at, row.intermediary)
-        elif visit.intermediary is None and row.intermediary is not None:
-            own[row.visit] = visit._replace(intermediary=row.intermediary)
-    return visits
+def common_paths(paths: Paths, limit: int) -> list[tuple[tuple[str, ...], int]]:
+    """The most common sequences of intermediaries and their goals, those of equally many by name; () is direct."""
+    named = [(tuple(paths.names[one] for one in sequence), count) for sequence, count in paths.sequences.items()]
+    named += [((), paths.direct)] if paths.direct else []
+    return sorted(named, key=lambda entry: (-entry[1], entry[0]))[:limit]
 
 
-def _path(visits: dict[int, Visit], own: Visit, at: int) -> Path:
-    """The visits that began in the 30 days before a goal, both ends included, and the goal's own; direct ones left out."""
-    near = [visit for visit in visits.values() if at - WINDOW_MS <= visit.at <= at or visit.number == own.number]
-    near.sort(key=lambda visit: (visit.at, visit.number))
-    return Path(at, tuple(Touch(visit.at, visit.intermediary) for visit in near if visit.intermediary is not None))
+Touches = tuple[int, ...]
+Weights = Mapping[int, int]
+"""By the number of an intermediary, in any unit."""
 
 
-Weights = dict[str, Fraction]
+def _last(sequence: Touches) -> Weights:
+    return {sequence[-1]: 1}
 
 
-def _last(path: Path) -> Weights:
-    return {path.touches[-1].intermediary: Fraction(1)}
+def _first(sequence: Touches) -> Weights:
+    return {sequence[0]: 1}
 
 
-def _first(path: Path) -> Weights:
-    return {path.touches[0].intermediary: Fraction(1)}
+def _linear(sequence: Touches) -> Weights:
+    return Counter(sequence)
 
 
-def _linear(path: Path) -> Weights:
-    return _added((touch.intermediary, Fraction(1)) for touch in path.touches)
-
-
-def _position(path: Path) -> Weights:
+def _position(sequence: Touches) -> Weights:
     """40 % to the first, 40 % to the last, 20 % to those between; halves where there are two."""
-    names = [touch.intermediary for touch in path.touches]
-    if len(names) <= 2:
-        return _added((name, Fraction(1)) for name in names)
-    middle = Fraction(20, len(names) - 2)
-    return _added([(names[0], Fraction(40)), *((name, middle) for name in names[1:-1]), (names[-1], Fraction(40))])
-
-
-def _time_decay(path: Path) -> Weights:
-    """Half as much for each seven days from a visit's start to the goal."""
-    newest = path.touches[-1].at
-    return _added((touch.intermediary, Fraction(0.5 ** ((newest - touch.at) / HALF_LIFE_MS))) for touch in path.touches)
-
-
-def _added(parts: Iterable[tuple[str, Fraction]]) -> Weights:
-    weights: Weights = defaultdict(Fraction)
-    for name, part in parts:
-        weights[name] += part
+    if len(sequence) <= 2:
+        return Counter(sequence)
+    between = len(sequence) - 2
+    weights = Counter(dict.fromkeys(sequence, 0))
+    for touch in sequence[1:-1]:
+        weights[touch] += 20
+    for touch in (sequence[0], sequence[-1]):
+        weights[touch] += 40 * between
     return weights
 
 
-def by_goal(weigh: Callable[[Path], Weights]) -> Callable[[Sequence[Path]], Counter[str]]:
+def by_goal(weigh: Callable[[Touches], Weights]) -> Callable[[Paths], Counter[int]]:
     """A model that deals each goal's million by itself."""
 
-    def credits(found: Sequence[Path]) -> Counter[str]:
-        dealt: Counter[str] = Counter()
-        for path, count in Counter(_comparable(path) for path in found).items():
-            for name, credit in deal(MILLION, weigh(path)).items():
-                dealt[name] += credit * count
+    def credits(paths: Paths) -> Counter[int]:
+        dealt: Counter[int] = Counter()
+        for sequence, count in paths.sequences.items():
+            for touch, credit in deal(MILLION, weigh(sequence)).items():
+                dealt[touch] += credit * count
         return dealt
 
     return credits
 
 
-def _comparable(path: Path) -> Path:
-    """The path as far as models see it: how long before its last touch each touch was."""
-    newest = path.touches[-1].at
-    return Path(0, tuple(Touch(touch.at - newest, touch.intermediary) for touch in path.touches))
+def time_decay(paths: Paths) -> Counter[int]:
+    """Half as much for each seven days from a visit's start to the goal: only the time to the last touch matters.
+
+    In floats for all goals at once; the few whose parts lie too near to a limit for that are dealt exactly.
+    """
+    goals = np.flatnonzero(paths.ends > paths.begins)
+    lengths = (paths.ends - paths.begins)[goals]
+    goal = np.repeat(np.arange(len(goals)), lengths)
+    before = paths.times[paths.ends[goals] - 1][goal] - paths.times if len(goals) else paths.times
+    width = len(paths.names)
+    pairs, pair_of_touch = np.unique(goal * width + paths.touches, return_inverse=True)
+    of_goal, of_name = np.divmod(pairs, max(width, 1))
+    weights = np.bincount(pair_of_touch, np.exp2(-before / HALF_LIFE_MS), len(pairs))
+    whole = np.bincount(of_goal, weights, len(goals))
+    is_alone = np.bincount(of_goal, minlength=len(goals)) == 1
+    parts = MILLION * weights / whole[of_goal]
+    shares = np.floor(parts)
+    rest = parts - shares
+    left = MILLION - np.bincount(of_goal, shares, len(goals)).astype(np.int64)
+    order = np.lexsort((of_name, -rest, of_goal))
+    rank = np.arange(len(order)) - np.searchsorted(of_goal[order], of_goal[order])
+    gains = rank < left[of_goal[order]]
+    shares[order] += gains
+
+    doubtful = np.zeros(len(goals), dtype=bool)
+    doubtful[of_goal[(rest < DOUBT) | (rest > 1 - DOUBT)]] = True
+    is_cut = gains[:-1] & ~gains[1:] & (of_goal[order][:-1] == of_goal[order][1:])
+    is_near = rest[order][:-1] - rest[order][1:] < DOUBT
+    doubtful[of_goal[order][:-1][is_cut & is_near]] = True
+    shares[is_alone[of_goal]] = MILLION
+    doubtful &= ~is_alone
+    shares[doubtful[of_goal]] = 0
+    total = np.zeros(width, dtype=np.int64)
+    np.add.at(total, of_name, shares.astype(np.int64))
+    dealt = Counter(dict(enumerate(total.tolist())))
+    dealt.update(_decayed_exactly(paths, goals[doubtful]))
+    return dealt
 
 
-def shapley(found: Sequence[Path]) -> Counter[str]:
+def _decayed_exactly(paths: Paths, goals: np.ndarray) -> Counter[int]:
+    """The credits of some goals by exact sums of the weights."""
+    alike: Counter[tuple[tuple[int, int], ...]] = Counter()
+    for begin, end in zip(paths.begins[goals].tolist(), paths.ends[goals].tolist(), strict=True):
+        times = paths.times[begin:end]
+        alike[tuple(zip(paths.touches[begin:end].tolist(), (times[-1] - times).tolist(), strict=True))] += 1
+    dealt: Counter[int] = Counter()
+    for touches, count in alike.items():
+        weights: dict[int, Fraction] = defaultdict(Fraction)
+        for touch, before in touches:
+            weights[touch] += Fraction(0.5 ** (before / HALF_LIFE_MS))
+        for touch, credit in deal(MILLION, weights).items():
+            dealt[touch] += credit * count
+    return dealt
+
+
+def shapley(paths: Paths) -> Counter[int]:
     """Each distinct member of a path has an equal part of its goal; dealt once over all goals."""
-    sets = Counter(frozenset(touch.intermediary for touch in path.touches) for path in found)
-    weights = _added((name, Fraction(count, len(members))) for members, count in sets.items() for name in members)
-    return deal(MILLION * len(found), weights)
+    sets: Counter[frozenset[int]] = Counter()
+    for sequence, count in paths.sequences.items():
+        sets[frozenset(sequence)] += count
+    counts: Counter[tuple[int, int]] = Counter()
+    for members, count in sets.items():
+        for touch in members:
+            counts[touch, len(members)] += count
+    weights: dict[int, Fraction] = defaultdict(Fraction)
+    for (touch, size), count in counts.items():
+        weights[touch] += Fraction(count, size)
+    return deal(MILLION * sum(sets.values()), weights)
 
 
-def markov(found: Sequence[Path]) -> Counter[str]:
+def markov(paths: Paths) -> Counter[int]:
     """The removal effect of each intermediary in a first-order chain over the paths, scaled to their goals."""
+    found = paths.sequences
     if not found:
         return Counter()
-    names = sorted({touch.intermediary for path in found for touch in path.touches})
-    moves = _moves(found, {name: index for index, name in enumerate(names)})
-    effects = {name: Fraction(_effect(moves, index)) for index, name in enumerate(names)}
-    return deal(MILLION * len(found), effects)
+    touched = sorted({touch for sequence in found for touch in sequence})
+    moves = _moves(found, {touch: index for index, touch in enumerate(touched)})
+    effects = {touch: Fraction(_effect(moves, index)) for index, touch in enumerate(touched)}
+    return deal(MILLION * sum(found.values()), effects)
 
 
-def _moves(found: Sequence[Path], index_of: dict[str, int]) -> np.ndarray:
+def _moves(found: Counter[Touches], index_of: dict[int, int]) -> np.ndarray:
     """The chance of each step: rows are the intermediaries and, last, the start; columns they and, last, the goal."""
     count = len(index_of)
     steps = np.zeros((count + 1, count + 1))
-    for path in found:
+    for sequence, times in found.items():
         at = count
-        for touch in path.touches:
-            following = index_of[touch.intermediary]
-            steps[at, following] += 1
+        for touch in sequence:
+            following = index_of[touch]
+            steps[at, following] += times
             at = following
-        steps[at, count] += 1
+        steps[at, count] += times
     return steps / steps.sum(axis=1, keepdims=True)
 
 
@@ -203,25 +349,32 @@ def _effect(moves: np.ndarray, removed: int) -> float:
     return float(1 - moves[count, kept] @ reached - moves[count, count])
 
 
-def deal(total: int, weights: dict[str, Fraction]) -> Counter[str]:
-    """`total` in whole parts in proportion to `weights`, by largest remainder, ties by name."""
+Key = TypeVar("Key", int, str)
+
+
+def deal(total: int, weights: Mapping[Key, int] | Mapping[Key, Fraction]) -> Counter[Key]:
+    """`total` in whole parts in proportion to `weights`, by largest remainder, ties by the lower key."""
     whole = sum(weights.values())
     if not whole:
         return Counter()
-    exact = {name: total * weight / whole for name, weight in weights.items()}
-    dealt = Counter({name: floor(part) for name, part in exact.items()})
+    dealt: Counter[Key] = Counter()
+    rests = []
+    for key, weight in weights.items():
+        share = floor(total * weight / whole) if isinstance(whole, Fraction) else total * weight // whole
+        dealt[key] = share
+        rests.append((share * whole - total * weight, key))
     left = total - sum(dealt.values())
-    for name in sorted(exact, key=lambda name: (-(exact[name] - dealt[name]), name))[:left]:
-        dealt[name] += 1
+    for _rest, key in sorted(rests)[:left] if left else ():
+        dealt[key] += 1
     return dealt
 
 
-MODELS: dict[str, Callable[[Sequence[Path]], Counter[str]]] = {
+MODELS: dict[str, Callable[[Paths], Counter[int]]] = {
     "last": by_goal(_last),
     "first": by_goal(_first),
     "linear": by_goal(_linear),
     "position": by_goal(_position),
-    "time_decay": by_goal(_time_decay),
+    "time_decay": time_decay,
     "shapley": shapley,
     "markov": markov,
 }

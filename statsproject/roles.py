@@ -19,7 +19,7 @@ READ = {
     ),
     "batch": ("archivefile", "audit", "errand", "mismatch", "restatement", "run"),
     "statsproject": ("alert", "telling"),
-    "views_layer": ("mail", "note", "sharelink", "subscription"),
+    "views_layer": ("attribution", "mail", "note", "rate", "sharelink", "statement", "subscription"),
     "django_celery_beat": ("clockedschedule", "crontabschedule", "intervalschedule", "periodictask", "solarschedule"),
     "auth": ("user",),
     "axes": ("accessattempt",),

@@ -1,4 +1,6 @@
-"""Mails about hubs in Django's admin: who gets them, how they look, what became of each; notes and share links of customers."""
+"""Of customers in Django's admin: mails about hubs, who gets them, how they look, what became of each; notes, share links;
+what goals are worth, and the statements of what was paid.
+"""
 
 from typing import Any
 
@@ -16,7 +18,7 @@ from events.admin import ReadOnly
 from views_layer.mails.message import can_send, html_of, text_of
 from views_layer.mails.periods import NotYet
 from views_layer.mails.post import preview, send_test
-from views_layer.models import Mail, Note, ShareLink, Subscription
+from views_layer.models import Attribution, Mail, Note, Rate, ShareLink, Statement, Subscription
 from views_layer.question import QueryError
 
 
@@ -159,3 +161,100 @@ class ShareLinkAdmin(ReadOnly, ModelAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
         count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
         self.message_user(request, f"{count} share links are revoked: their addresses show nothing any more.")
+
+
+@admin.register(Attribution)
+class AttributionAdmin(ModelAdmin):
+    """The model by which a hub's statements deal credit; without an entry it is the last intermediary."""
+
+    list_display = ["hub", "model"]
+    search_fields = ["hub__slug", "hub__title"]
+    list_select_related = ["hub"]
+    autocomplete_fields = ["hub"]
+
+
+@admin.register(Rate)
+class RateAdmin(ModelAdmin):
+    """Rates with their history: one is not edited but ended, by its last day, and a new one begins."""
+
+    list_display = ["hub", "goal", "by", "amount", "currency", "first_day", "last_day", "created_by", "created_at"]
+    list_filter = ["hub", "goal", "currency", ("last_day", admin.EmptyFieldListFilter)]
+    search_fields = ["hub__slug", "goal", "intermediary"]
+    list_select_related = ["hub", "created_by"]
+    autocomplete_fields = ["hub"]
+    fields = ["hub", "goal", "intermediary", "amount", "currency", "first_day", "last_day"]
+
+    @display(description="intermediary", ordering="intermediary")
+    def by(self, rate: Rate) -> str:
+        return rate.intermediary or "every one"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Rate | None = None) -> list[str]:
+        return [name for name in self.fields if name != "last_day"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
+        """One by one, and none by which a statement has paid."""
+        return obj is not None and not obj.is_paid and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Rate, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by_id = request.user.pk
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Statement)
+class StatementAdmin(ReadOnly, ModelAdmin):
+    """What was issued by `manage.py statement`, with its files."""
+
+    list_display = ["name", "number", "model", "sum", "corrected", "issued_at", "files"]
+    list_filter = ["hub", "month"]
+    search_fields = ["hub__slug", "digest"]
+    list_select_related = ["hub"]
+    fields = [
+        "hub",
+        "number",
+        "month",
+        "timezone",
+        "model",
+        "sum",
+        "corrected",
+        "issued_at",
+        "digest",
+        "position",
+        "files",
+    ]
+    readonly_fields = ["sum", "corrected", "files"]
+    TYPES = {"csv": "text/csv; charset=utf-8", "pdf": "application/pdf"}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Statement]:
+        return super().get_queryset(request).defer("csv", "pdf", "lines")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.download)
+        files = [
+            path(f"<path:object_id>/{kind}/", view, {"kind": kind}, name=f"views_layer_statement_{kind}")
+            for kind in self.TYPES
+        ]
+        return [*files, *super().get_urls()]
+
+    def download(self, request: HttpRequest, object_id: str, kind: str) -> HttpResponse:
+        statement = self.get_object(request, object_id)
+        if not self.has_view_permission(request, statement):
+            raise PermissionDenied
+        if statement is None:
+            raise Http404(f"There is no statement {object_id!r}.")
+        response = HttpResponse(bytes(statement.pdf) if kind == "pdf" else statement.csv, self.TYPES[kind])
+        response["Content-Disposition"] = f'attachment; filename="{statement.name}.{kind}"'
+        return response
+
+    @display(description="total")
+    def sum(self, statement: Statement) -> str:
+        return f"{statement.money(statement.total)} {statement.currency}"
+
+    @display(description="corrections")
+    def corrected(self, statement: Statement) -> int:
+        return len(statement.corrections)
+
+    @display(description="files")
+    def files(self, statement: Statement) -> str:
+        urls = [reverse(f"admin:views_layer_statement_{kind}", args=[statement.pk]) for kind in self.TYPES]
+        return format_html('<a href="{}">CSV</a> · <a href="{}">PDF</a>', *urls)

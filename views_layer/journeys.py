@@ -84,14 +84,14 @@ class Asked:
             parts = corrected(journeys.visits, later, _reader(hub, current))
         if any(len(part) and part.last_at.max() >= end for part in parts):
             return None
-        return Known(parts, journeys, known.trained_until, meta_of(hub, 0, current) | {"source": "learnt+raw"})
+        return Known(parts, journeys, known.trained_until, meta_of(hub, (0, end), current) | {"source": "learnt+raw"})
 
     def _counted(self, hub: Hub, current: Moment, span: tuple[int, int]) -> Known:
         """From the raw events of the range alone."""
         visits = visits_of(raw.table(current, hub.slug, span, COLUMNS, raw.ROBOTS[self.robots], []))
         steps_back = {len(self.parameters.getlist("after"))} - {0}
         journeys = journeys_of(visits, instant_ms(self.now), steps_back)
-        return Known([visits], journeys, self.now, meta_of(hub, span[0], current))
+        return Known([visits], journeys, self.now, meta_of(hub, span, current))
 
 
 def _reader(hub: Hub, current: Moment) -> Callable[[Collection[int], int, int], pa.Table]:
@@ -208,6 +208,7 @@ def meta_of_all(known: dict[str, Known]) -> dict[str, Any]:
         "as_of": min((meta["as_of"] for meta in metas), default=None, key=_instant),
         "trained_until": min((utc(one.trained_until) for one in known.values()), default=None, key=_instant),
         "exact": all(meta["exact"] for meta in metas),
+        "provisional": any(meta["provisional"] for meta in metas),
         "source": "+".join(sorted({part for meta in metas for part in meta["source"].split("+")})),
         "warnings": list(dict.fromkeys(warning for meta in metas for warning in meta["warnings"])),
     }

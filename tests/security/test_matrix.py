@@ -26,7 +26,7 @@ from tests.security.wire import bearer, post
 from views_layer.links import lock, token_of
 from views_layer.mails.message import token_of as leaving_token
 from views_layer.models import Note, ShareLink, Subscription
-from views_layer.pages.panels import MEDIA, PANELS
+from views_layer.pages.panels import MEDIA, PANELS, TABS
 from views_layer.question import TIME_DIMENSIONS
 
 pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.usefixtures("redis_url")]
@@ -141,7 +141,7 @@ ROUTES = {
             "restatements",
             "media/<path:key>",
             "media-tables/<slug:name>/<path:key>",
-            *(panel.name for panel in PANELS),
+            *(panel.name for panel in TABS),
             *(f"{panel.name}/<slug:name>" for panel in PANELS),
         )
     },
@@ -303,6 +303,15 @@ def test_the_marker_is_there_for_those_who_may_see_it(callers: dict[str, Client]
     assert RejectedEvent.objects.filter(hub="other").count() == 2
 
 
+def test_the_link_of_an_intermediary_tells_nothing_of_another(callers: dict[str, Client]) -> None:
+    """The only one that brought readers is another than the one that the link is for."""
+    link = ShareLink.objects.create(hub=Hub.objects.get(slug="acme"), name="own", filters={"intermediary": ["nobody"]})
+    queries = ("", "&goal=share", "&model=markov", "&format=csv&table=credits", "&format=csv&table=statements")
+    paths = [f"/s/{token_of(link)}/retribution?period=all&robots=include{query}" for query in queries]
+    paths += [f"/s/{token_of(link)}/consultation/intermediaries?robots=include", f"/s/{token_of(link)}/dissemination"]
+    assert [path for path in paths if "anote" in text_of(Client().get(path))] == []
+
+
 def test_a_cursor_of_another_hub_tells_nothing_of_it(callers: dict[str, Client]) -> None:
     question = "metrics=events&by=target&limit=1"
     other = callers["read key of other"].get(f"/api/hubs/other/stats?{question}").json()["meta"]["next_cursor"]
@@ -356,7 +365,8 @@ def outcome(answer) -> tuple[int, int | str]:
 
 
 def text_of(answer) -> str:
-    return answer.content.decode() + repr(dict(answer.headers))
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return content.decode() + repr(dict(answer.headers))
 
 
 def admin_path(route: str) -> str:

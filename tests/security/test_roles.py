@@ -32,12 +32,14 @@ READ_BY_SUPPORT = {
     "events/account", "events/apikey", "events/cut", "events/hub", "events/media", "events/membership",
     "events/rejectedcount", "events/rejectedevent", "events/removal", "batch/archivefile", "batch/audit", "batch/errand",
     "batch/mismatch", "batch/restatement", "batch/run", "statsproject/alert", "auth/user", "axes/accessattempt",
-    "views_layer/mail", "views_layer/note", "views_layer/sharelink", "views_layer/subscription",
+    "views_layer/attribution", "views_layer/mail", "views_layer/note", "views_layer/rate", "views_layer/sharelink",
+    "views_layer/statement", "views_layer/subscription",
     "django_celery_beat/clockedschedule", "django_celery_beat/crontabschedule", "django_celery_beat/intervalschedule",
     "django_celery_beat/periodictask", "django_celery_beat/solarschedule",
 }  # fmt: skip
 ADDED_BY_OWNERS = {
     "events/apikey", "events/hub", "events/membership", "events/removal", "auth/user", "auth/group", "views_layer/note",
+    "views_layer/attribution", "views_layer/rate",
     "django_celery_beat/clockedschedule", "django_celery_beat/crontabschedule", "django_celery_beat/intervalschedule",
     "django_celery_beat/periodictask", "django_celery_beat/solarschedule",
 }  # fmt: skip

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from insights.dissemination import Row, disseminate
-from tests.plain_tree import plain
+from insights.dissemination import Row, Tree
+from tests.plain_tree import parent_of, plain, sum_of_distances, sum_of_walks
 
 
 def share(at: int, token: str | None, via: str | None = None, network: str | None = None, **fields: Any) -> Row:
@@ -35,7 +35,7 @@ BY_HAND = [
 
 
 def test_it_tells_a_tree_made_by_hand() -> None:
-    assert disseminate(BY_HAND, limit=10) == {
+    assert Tree(BY_HAND).answer(limit=10) == {
         "shares": 4,
         "depth": 3,
         "breadth": 2,
@@ -80,7 +80,7 @@ def test_it_tells_a_tree_made_by_hand() -> None:
 
 
 def test_it_has_numbers_without_shares() -> None:
-    assert disseminate([view(1, "unknown", 1), view(2, None, 2)], limit=10) == {
+    assert Tree([view(1, "unknown", 1), view(2, None, 2)]).answer(limit=10) == {
         "shares": 0,
         "depth": 0,
         "breadth": 0,
@@ -97,7 +97,7 @@ def test_it_has_numbers_without_shares() -> None:
 def parents(rows: list[Row]) -> dict[str, str | None]:
     """The parent of each token in the tree that is drawn."""
     found: dict[str, str | None] = {}
-    waiting = [disseminate(rows, limit=100)["tree"]]
+    waiting = [Tree(rows).answer(limit=100)["tree"]]
     for node in waiting:
         found |= {child["share"]: node["share"] for child in node["children"]}
         waiting += node["children"]
@@ -125,11 +125,41 @@ def test_a_token_of_another_media_is_no_parent() -> None:
 
 
 def test_the_tree_is_drawn_breadth_first_up_to_the_limit() -> None:
-    tree = disseminate(BY_HAND, limit=3)["tree"]
+    tree = Tree(BY_HAND).answer(limit=3)["tree"]
     assert [(node["share"], [child["share"] for child in node["children"]]) for node in tree["children"]] == [
         ("a", ["b"]),
         ("d", []),
     ]
+
+
+def test_it_tells_generations_by_hand() -> None:
+    assert Tree(BY_HAND).generations() == [
+        {"generation": 1, "shares": 2, "arrivals": 1, "reach": 1},
+        {"generation": 2, "shares": 1, "arrivals": 1, "reach": 1},
+        {"generation": 3, "shares": 1, "arrivals": 0, "reach": 0},
+    ]
+
+
+def test_it_grows_by_first_shares_and_arrivals_in_half_open_buckets() -> None:
+    rows = [*BY_HAND, share(6, "a", visitor=9)]
+    assert Tree(rows).growth([1, 3, 5, 7]) == [
+        {"shares": 1, "arrivals": 1},
+        {"shares": 1, "arrivals": 2},
+        {"shares": 2, "arrivals": 1},
+    ]
+    assert Tree(rows).growth([2, 4]) == [{"shares": 1, "arrivals": 1}]
+
+
+def test_the_time_to_a_re_share_is_the_median_over_what_was_shared_on() -> None:
+    rows = [share(0, "a"), share(10, "b", via="a"), share(14, "c", via="a"), share(40, "d", via="b"), share(99, "e")]
+    assert Tree(rows).time_to_reshare() == 20, "a took 10, b 30"
+    assert Tree([share(0, "a"), share(99, "e")]).time_to_reshare() is None
+
+
+def test_generations_add_up_to_the_tree() -> None:
+    tree = Tree(BY_HAND)
+    assert sum(one["shares"] for one in tree.generations()) == tree.numbers()["shares"]
+    assert len(tree.generations()) == tree.numbers()["depth"]
 
 
 TOKENS = st.sampled_from(["a", "b", "c", "d", "e", None])
@@ -149,6 +179,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_it_agrees_with_a_second_opinion_in_any_order(events: list[dict], chance) -> None:
     events = [event | {"id": str(number)} for number, event in enumerate(events)]
@@ -167,7 +198,17 @@ def test_it_agrees_with_a_second_opinion_in_any_order(events: list[dict], chance
         for event in events
     ]
     chance.shuffle(rows)
-    found = disseminate(rows, limit=100)
+    found = Tree(rows).answer(limit=100)
     found["top"] = [(node["readers"], node["share"]) for node in found["top"]]
     expected = plain(events)
     assert {name: found[name] for name in expected} == expected
+
+
+@given(EVENTS)
+def test_the_second_opinion_measures_distances_as_walks_do(events: list[dict]) -> None:
+    shared = [event | {"id": str(number)} for number, event in enumerate(events) if event["share"]]
+    first = {
+        event["share"]: event for event in sorted(shared, key=lambda event: (event["at"], event["id"]), reverse=True)
+    }
+    parent = {token: parent_of(event, first) for token, event in first.items()}
+    assert sum_of_distances(parent) == sum_of_walks(parent)

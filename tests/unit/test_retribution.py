@@ -1,12 +1,25 @@
 """Credits of intermediaries: by hand, and adding up on any paths."""
 
+import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.retribution import DAY_MS, MODELS, WINDOW_MS, Row, deal, paths, retribute
+from insights.retribution import (
+    DAY_MS,
+    MILLION,
+    MODELS,
+    WINDOW_MS,
+    Events,
+    Row,
+    Visits,
+    common_paths,
+    credited,
+    deal,
+)
+from tests.plain_paths import plain
 
 NOW = 100 * DAY_MS
 
@@ -29,8 +42,12 @@ READER = [
 """One reader: kiosk, seven days later the blog, once directly, seven days after the blog the mail, and a download."""
 
 
+def retribute(events: Events, goal: str, model: str, start: int) -> dict:
+    return credited(Visits(events).paths(goal, start), goal, model)
+
+
 def credits(rows: list[Row], goal: str, model: str, start: int = 0) -> dict[str | None, float]:
-    return {row["intermediary"]: row["credit"] for row in retribute(rows, goal, model, start)["credits"]}
+    return {row["intermediary"]: row["credit"] for row in retribute(Events.of(rows), goal, model, start)["credits"]}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +63,7 @@ def credits(rows: list[Row], goal: str, model: str, start: int = 0) -> dict[str 
     ],
 )
 def test_it_deals_the_credit_of_a_download(model: str, expected: dict) -> None:
-    found = retribute(READER, "download", model, 0)
+    found = retribute(Events.of(READER), "download", model, 0)
     assert (found["goal"], found["model"], found["total"]) == ("download", model, 1)
     assert credits(READER, "download", model) == expected
     assert [row["intermediary"] for row in found["credits"]] == [*expected]
@@ -54,14 +71,14 @@ def test_it_deals_the_credit_of_a_download(model: str, expected: dict) -> None:
 
 def test_a_goal_without_an_intermediary_is_direct_and_listed_by_its_credit() -> None:
     rows = [*READER, *visit(90, 2, 5, None, "download", "download")]
-    assert retribute(rows, "download", "last", 0)["credits"] == [
+    assert retribute(Events.of(rows), "download", "last", 0)["credits"] == [
         {"intermediary": None, "credit": 2.0},
         {"intermediary": "mail", "credit": 1.0},
     ]
 
 
 def test_every_visit_of_the_period_is_a_goal_and_paths_look_back_before_it() -> None:
-    assert retribute(READER, "visits", "first", 87 * DAY_MS) == {
+    assert retribute(Events.of(READER), "visits", "first", 87 * DAY_MS) == {
         "goal": "visits",
         "model": "first",
         "total": 3,
@@ -72,8 +89,7 @@ def test_every_visit_of_the_period_is_a_goal_and_paths_look_back_before_it() -> 
 @pytest.mark.parametrize(("days", "names"), [(30, ["kiosk", "mail"]), (30.0001, ["mail"])])
 def test_the_window_holds_both_of_its_ends(days: float, names: list[str]) -> None:
     rows = [*visit(94 - days, 1, 1, "kiosk"), *visit(94, 1, 2, "mail")]
-    [path] = paths(rows, "visits", 94 * DAY_MS)
-    assert [touch.intermediary for touch in path.touches] == names
+    assert Visits(Events.of(rows)).paths("visits", 94 * DAY_MS).named() == [tuple(names)]
     assert WINDOW_MS == 30 * DAY_MS
 
 
@@ -127,6 +143,60 @@ def test_credits_add_up_to_the_goals(visits: list[tuple], model: str, goal: str,
         for number, (day, visitor, by, acts) in enumerate(visits, 1)
         for row in visit(day, visitor, number, by, *(["download"] if acts else []))
     ]
-    found = retribute(rows, goal, model, start * DAY_MS)
+    found = retribute(Events.of(rows), goal, model, start * DAY_MS)
     assert sum(round(row["credit"] * 1_000_000) for row in found["credits"]) == found["total"] * 1_000_000
     assert all(row["credit"] > 0 for row in found["credits"])
+
+
+ROWS = st.lists(
+    st.builds(
+        Row,
+        # Whole weeks, so that weights are as alike as they can be; and any time.
+        occurred_at=st.integers(0, 12).map(lambda weeks: weeks * 7 * DAY_MS) | st.integers(0, 80 * DAY_MS),
+        id=st.integers(0, 999).map(str),
+        action=st.sampled_from(["view", "download"]),
+        visit=st.integers(1, 8),
+        visitor=st.just(0),
+        intermediary=st.sampled_from(["a", "b", "c", None]),
+    ).map(lambda row: row._replace(visitor=row.visit % 2)),
+    max_size=30,
+    unique_by=lambda row: row.id,
+)
+
+
+@settings(max_examples=300)
+@given(ROWS, st.sampled_from([*MODELS]), st.sampled_from(["visits", "download"]), st.integers(0, 60))
+def test_it_agrees_with_a_second_opinion(rows: list[Row], model: str, goal: str, start: int) -> None:
+    found = retribute(Events.of(rows), goal, model, start * DAY_MS)
+    credits = {row["intermediary"]: round(row["credit"] * MILLION) for row in found["credits"]}
+    assert credits == plain(rows, goal, model, start * DAY_MS)
+
+
+def test_many_random_readers_are_credited_as_by_the_second_opinion() -> None:
+    chance = random.Random(7)
+    rows = [
+        Row(chance.randrange(90 * DAY_MS), str(number), chance.choice(["view", "download"]), number, number % 90, name)
+        for number in range(900)
+        for name in [chance.choice(["kiosk", "blog", "mail", "feed", None])]
+    ]
+    for model in ("time_decay", "position", "linear"):
+        found = retribute(Events.of(rows), "download", model, 30 * DAY_MS)
+        credits = {row["intermediary"]: round(row["credit"] * MILLION) for row in found["credits"]}
+        assert credits == plain(rows, "download", model, 30 * DAY_MS)
+
+
+def test_visits_are_read_once_for_all_models_and_any_range() -> None:
+    visits = Visits(Events.of(READER))
+    october = visits.paths("visits", 80 * DAY_MS, 88 * DAY_MS)
+    assert [credited(october, "visits", model)["total"] for model in MODELS] == [2] * 7
+    assert visits.paths("visits", 80 * DAY_MS, 80 * DAY_MS).count == 0
+
+
+def test_it_tells_the_most_common_paths() -> None:
+    rows = [*READER, *visit(60, 2, 5, None), *visit(61, 3, 6, "kiosk"), *visit(62, 4, 7, "blog")]
+    assert common_paths(Visits(Events.of(rows)).paths("visits", 0), 4) == [
+        (("kiosk",), 2),
+        (("kiosk", "blog"), 2),
+        ((), 1),
+        (("blog",), 1),
+    ]

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from events.models import Hub
 from views_layer.access import hubs_of
-from views_layer.pages.panels import PANELS, Panel
+from views_layer.pages.panels import TABS, Panel
 from views_layer.pages.rows import media_of
 from views_layer.pages.selection import COMPARISONS, SHORT_COMPARISONS, SHORT_ROBOTS, Chip, Choice, Selection
 from views_layer.pages.viewer import Viewer
@@ -55,7 +55,11 @@ def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) 
             for other in hubs[:HUBS_IN_SWITCHER]
         ],
         has_more_hubs=len(hubs) > HUBS_IN_SWITCHER,
-        tabs=[Choice(str(other.title), viewer.url(other.name) + carried, other is panel) for other in PANELS],
+        tabs=[
+            Choice(str(other.title), viewer.url(other.name) + carried, other is panel)
+            for other in TABS
+            if viewer.may_open(other)
+        ],
         selection=selection,
         compare_label=str(COMPARISONS.get(selection.compare, selection.compare)),
         compare_short=str(SHORT_COMPARISONS.get(selection.compare, selection.compare)),

@@ -42,13 +42,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A tab of a hub; or a page of the one value of the dimension `of`, which its heading names."""
+    """A tab of a hub; or a page of the one value of the dimension `of`, which its heading names.
+
+    `is_learnt`: its numbers are no rollups but of the raw events, of a period, with or without robots, and not compared.
+    """
 
     name: str
     title: str | Promise
     figures: tuple[str, ...]
     tables: tuple[Table, ...]
     of: str = ""
+    is_learnt: bool = False
 
     def table(self, name: str) -> Table | None:
         return next((table for table in self.tables if table.name == name), None)
@@ -153,6 +157,10 @@ ENGAGEMENT = Panel(
 )
 
 PANELS = (CONSULTATION, ENGAGEMENT)
+
+DISSEMINATION = Panel("dissemination", _("Dissemination"), ("shares",), (), is_learnt=True)
+RETRIBUTION = Panel("retribution", _("Retribution"), ("visits",), (), is_learnt=True)
+TABS = (*PANELS, DISSEMINATION, RETRIBUTION)
 
 MEDIA = Panel(
     name="media",

@@ -52,7 +52,20 @@ _INTERVALS_OF_PERIOD = {
     "12mo": ("month", "week", "day"),
     "year": ("month", "week", "day"),
 }
-_STATE = ("period", "from", "to", "timezone", "compare", "robots", "metric", "interval", "lang", "embed")
+_STATE = (
+    "period",
+    "from",
+    "to",
+    "timezone",
+    "compare",
+    "robots",
+    "metric",
+    "interval",
+    "goal",
+    "model",
+    "lang",
+    "embed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,17 @@ class Selection:
         asked["metrics"] = ",".join(dict.fromkeys(metrics))
         for name, value in extra.items():
             asked[name] = str(value)
+        return asked
+
+    def learning(self, **extra: str) -> QueryDict:
+        """The parameters of a question about what is learnt: the range and the robots of this state, and no filter."""
+        asked = QueryDict(mutable=True)
+        names = ("from", "to", "timezone") if self.has_dates else ("timezone",)
+        values = {name: self.state.get(name, "") for name in names if name in self.state}
+        if not self.has_dates:
+            values["period"] = self.period
+        for name, value in (values | {"robots": self.robots} | extra).items():
+            asked[name] = value
         return asked
 
     @property

@@ -6,7 +6,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from views_layer.pages.wording import instant, time_of_day
+from views_layer.pages.selection import Selection
+from views_layer.pages.viewer import Viewer
+from views_layer.pages.wording import date_range, instant, time_of_day
+from views_layer.restated import restated
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,16 @@ def trust_line(meta: dict, now: datetime, zone: zoneinfo.ZoneInfo) -> TrustLine:
         sentences.append(_("Computed from the raw events."))
     tone = "calm" if exact and not warnings else "warning"
     return TrustLine(tone, _("Exact.") if exact else _("Not exact."), sentences, warnings)
+
+
+def reliance(query: dict, meta: dict, viewer: Viewer, selection: Selection, now: datetime) -> dict:
+    """Which days an answer is about, and how far it can be relied upon."""
+    zone = selection.zone()
+    days = date_range(instant(query["from"]), instant(query["to"]), zone)
+    start, end = (round(instant(query[name]).timestamp() * 1000) for name in ("from", "to"))
+    return {
+        "trust": trust_line(meta, now, zone),
+        "range": days,
+        "restated_count": restated(selection.hub, start, end).count() if viewer.sees_all else 0,
+        "restated_url": viewer.url("restatements") + selection.query(metric=None, interval=None),
+    }

@@ -3,8 +3,8 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from views_layer.pages import notes, reports, sharing, views
-from views_layer.pages.panels import PANELS
+from views_layer.pages import dissemination, notes, reports, retribution, sharing, views
+from views_layer.pages.panels import DISSEMINATION, PANELS, RETRIBUTION
 
 PAGES = [
     path("live", views.live),
@@ -13,6 +13,8 @@ PAGES = [
     path("media-tables/<slug:name>/<path:key>", views.media_table),
     *(path(panel.name, views.panel, {"panel": panel}) for panel in PANELS),
     *(path(f"{panel.name}/<slug:name>", views.table, {"panel": panel}) for panel in PANELS),
+    path(DISSEMINATION.name, dissemination.dissemination),
+    path(RETRIBUTION.name, retribution.retribution),
 ]
 
 urlpatterns = [

@@ -23,7 +23,7 @@ from events.models import Hub
 from views_layer.access import hub_for_user
 from views_layer.links import link_of, token_of
 from views_layer.models import ShareLink
-from views_layer.pages.panels import MEDIA, Panel
+from views_layer.pages.panels import MEDIA, RETRIBUTION, Panel
 
 
 class Request(HttpRequest):
@@ -63,6 +63,15 @@ class Viewer:
     def sees_all(self) -> bool:
         """Whether what is about the whole hub may be shown: live visitors, restatements."""
         return not self.forced
+
+    @property
+    def intermediaries(self) -> list[str]:
+        """Whom the link of an intermediary shows: its filters are on nobody else, and on nothing else."""
+        return [code for code in self.forced["intermediary"] if code] if {*self.forced} == {"intermediary"} else []
+
+    def may_open(self, panel: Panel) -> bool:
+        """What is learnt is of the whole hub, apart from what intermediaries see of themselves."""
+        return not panel.is_learnt or self.sees_all or (panel is RETRIBUTION and bool(self.intermediaries))
 
     def url(self, *parts: str) -> str:
         """The address of a page below home: of a panel, or of a table of it."""

@@ -31,9 +31,9 @@ from views_layer.pages.reading import Curve, curve_of, facts_of
 from views_layer.pages.reading import download as download_curve
 from views_layer.pages.rows import grid as grid_of
 from views_layer.pages.selection import Selection, with_half_open_dates
-from views_layer.pages.trust import trust_line
+from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Place, Request, Viewer, for_viewer
-from views_layer.pages.wording import MEDIA_KINDS, date_range, dimension_title, instant, metric_texts, time_of_day
+from views_layer.pages.wording import MEDIA_KINDS, dimension_title, metric_texts, time_of_day
 from views_layer.question import read_range
 from views_layer.restated import restated
 
@@ -156,7 +156,7 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
         return render(request, "pages/rows.html" if "cursor" in request.GET else "pages/card.html", context)
     card = context["card"]
     if shown := card.get("grid") or card.get("heat") or card.get("lengths"):
-        context |= _reliance(shown.query, shown.meta, viewer, selection, now)
+        context |= reliance(shown.query, shown.meta, viewer, selection, now)
     return render(request, "pages/table.html", context)
 
 
@@ -219,7 +219,7 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
     notes = notes_between(viewer, answer["query"], selection.zone())
-    return _reliance(answer["query"], answer["meta"], viewer, selection, now) | {
+    return reliance(answer["query"], answer["meta"], viewer, selection, now) | {
         "notes": notes,
         "is_empty": not answer["totals"]["events"],
         "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
@@ -228,19 +228,6 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
         "chart": chart(answer, selection.metric, metrics, interval, notes),
         "intervals": selection.interval_choices(now),
         "interval": interval,
-    }
-
-
-def _reliance(query: dict, meta: dict, viewer: Viewer, selection: Selection, now) -> dict:
-    """Which days an answer is about, and how far it can be relied upon."""
-    zone = selection.zone()
-    days = date_range(instant(query["from"]), instant(query["to"]), zone)
-    start, end = (round(instant(query[name]).timestamp() * 1000) for name in ("from", "to"))
-    return {
-        "trust": trust_line(meta, now, zone),
-        "range": days,
-        "restated_count": restated(selection.hub, start, end).count() if viewer.sees_all else 0,
-        "restated_url": viewer.url("restatements") + selection.query(metric=None, interval=None),
     }
 
 

@@ -73,6 +73,9 @@ NAMED_VALUES: dict[str, dict] = {
         "youtube": "YouTube",
         "tiktok": "TikTok",
         "email": lazy("E-mail"),
+        "sms": lazy("Text message"),
+        "link": lazy("Copied link"),
+        "copy": lazy("Copied link"),
         "x": "X",
     },
 }
