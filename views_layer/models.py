@@ -197,6 +197,8 @@ class Rate(models.Model):
     That of an intermediary comes before that of every one. None begins or ends within what a statement has paid.
     """
 
+    EUR = "EUR"
+
     hub = models.ForeignKey(Hub, on_delete=models.CASCADE, related_name="rates")
     goal = models.CharField(max_length=32, validators=[GOAL], help_text="visits, or an action, such as download.")
     intermediary = models.CharField(
@@ -209,7 +211,7 @@ class Rate(models.Model):
         validators=[MinValueValidator(Decimal(0))],
         help_text="In cents, or what the currency has in their place: 12.5 is 0.125 EUR.",
     )
-    currency = models.CharField(max_length=3, default="EUR", validators=[validate_currency])
+    currency = models.CharField(max_length=3, default=EUR, validators=[validate_currency])
     first_day = models.DateField(help_text="In the time zone of the hub.")
     last_day = models.DateField(null=True, blank=True, help_text="Empty: until it is ended.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -287,6 +289,9 @@ class Statement(models.Model):
     used. Amounts are minor units of `currency`, credits millionths; see views_layer.statements.
     """
 
+    DRAFT = 0
+    """The number of one that is never kept."""
+
     hub = models.ForeignKey(Hub, on_delete=models.PROTECT, related_name="statements")
     number = models.PositiveIntegerField()
     month = models.DateField(help_text="Its first day.")
@@ -310,7 +315,12 @@ class Statement(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Statement {self.number} of {self.hub.slug}, {self.month:%Y-%m}"
+        named = "Draft" if self.is_draft else f"Statement {self.number}"
+        return f"{named} of {self.hub.slug}, {self.month:%Y-%m}"
+
+    @property
+    def is_draft(self) -> bool:
+        return self.number == self.DRAFT
 
     @property
     def name(self) -> str:

@@ -36,7 +36,7 @@ def csv_of_statement(statement: Statement) -> str:
 def _rows(statement: Statement) -> Iterator[dict[str, Any]]:
     month = f"{statement.month:%Y-%m}"
     common = {
-        "statement": statement.number,
+        "statement": "draft" if statement.is_draft else statement.number,
         "hub": statement.hub.slug,
         "month": month,
         "model": statement.model,
@@ -66,6 +66,10 @@ def _rows(statement: Statement) -> Iterator[dict[str, Any]]:
     yield common | {"kind": "total", "amount": statement.money(statement.total)}
 
 
+def _title(statement: Statement) -> str:
+    return "Draft" if statement.is_draft else f"Statement {statement.number}"
+
+
 def _credit(line: dict[str, Any]) -> Decimal:
     return (Decimal(line["credit"]) / MILLION).quantize(Decimal("0.000001"))
 
@@ -80,7 +84,7 @@ class _Pages(FPDF):
 
     def __init__(self, statement: Statement) -> None:
         super().__init__(format="A4")
-        self._name = f"Statement {statement.number} · {statement.hub.slug} · {statement.month:%Y-%m}"
+        self._name = f"{_title(statement)} · {statement.hub.slug} · {statement.month:%Y-%m}"
         self.set_creation_date(statement.issued_at)
         self.set_producer("Affluence")
         self.set_title(_shown(self._name))
@@ -114,10 +118,14 @@ class _Pages(FPDF):
 def pdf_of_statement(statement: Statement) -> bytes:
     """A statement as PDF. Letters that its font lacks are written as \\u and their number; the CSV has them."""
     pages = _Pages(statement)
-    pages.write_line(f"Statement {statement.number}: {statement.month:%Y-%m}", 18, "B")
+    pages.write_line(f"{_title(statement)}: {statement.month:%Y-%m}", 18, "B")
     pages.ln(2)
+    if statement.is_draft:
+        pages.write_line("No rate is in force in this month: these are credits alone, and nothing has been issued.")
     pages.write_line(f"Hub: {statement.hub.slug}")
-    pages.write_line(f"Issued: {statement.issued_at:%Y-%m-%d %H:%M} UTC. Month of {statement.timezone}.")
+    pages.write_line(
+        f"{'Made' if statement.is_draft else 'Issued'}: {statement.issued_at:%Y-%m-%d %H:%M} UTC. Month of {statement.timezone}."
+    )
     pages.write_line(f"Model of attribution: {statement.model}. Currency: {statement.currency}.")
     pages.ln(4)
     pages.write_table(

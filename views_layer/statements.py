@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from aggregations.buckets import instant_ms, midnight, moment_of, next_first_day
 from events.log import Position, event_log
 from events.models import Hub
-from insights.retribution import COLUMNS, NEVER, WINDOW_MS, Visits
+from insights.retribution import COLUMNS, NEVER, VISITS, WINDOW_MS, Visits
 from insights.statement import Line, corrections, digest, paid, statement_lines
 from insights.statement import Rate as RateInForce
 from views_layer import raw
@@ -61,7 +62,7 @@ class Log:
 def issue(hub: Hub, month: date, model: str | None, now: datetime) -> Statement:
     """The statement of the month that begins on `month`: the one that was issued, else a new one. Raises NoStatement.
 
-    Its model is that of the hub where none is named.
+    Its model is that of the hub where none is named. Without a rate in the month it is a draft, which is not kept.
     """
     if (issued := Statement.objects.filter(hub=hub, month=month).first()) is not None:
         if model not in (None, issued.model):
@@ -71,7 +72,9 @@ def issue(hub: Hub, month: date, model: str | None, now: datetime) -> Statement:
             )
         return issued
     _refuse_running(hub, month, now)
-    rates = _rates_of(hub, month, hub.zone)
+    rates = list(_rates_in(hub, month))
+    if not rates:
+        return _draft(hub, month, model or model_of(hub), now)
     earlier = list(Statement.objects.filter(hub=hub).order_by("number"))
     statement = Statement(
         hub=hub,
@@ -96,6 +99,21 @@ def issue(hub: Hub, month: date, model: str | None, now: datetime) -> Statement:
         # Somebody has issued it meanwhile, or another of the hub, after which this one has another number.
         return issue(hub, month, model, now)
     return statement
+
+
+def _draft(hub: Hub, month: date, model: str, now: datetime) -> Statement:
+    """The credits of the visits of a month at a rate of 0: what there would be to pay for."""
+    log = _read(hub, _end(month, hub.zone), now)
+    _refuse_removed(hub, month, hub.zone)
+    start, end = _start(month, hub.zone), _end(month, hub.zone)
+    lines = statement_lines(log.visits, [RateInForce(0, VISITS, None, Decimal(0), start)], model, start, end)
+    draft = Statement(
+        hub=hub, number=Statement.DRAFT, month=month, timezone=hub.timezone, model=model, currency=Rate.EUR,
+        issued_at=now.replace(microsecond=0), position=log.position, lines=_kept(lines), corrections=[], total=0,
+        digest=log.digest(start, end),
+    )  # fmt: skip
+    draft.csv, draft.pdf = csv_of_statement(draft), pdf_of_statement(draft)
+    return draft
 
 
 def verify_statement(statement: Statement, now: datetime) -> None:
@@ -127,7 +145,7 @@ def _compute(statement: Statement, log: Log, earlier: Sequence[Statement]) -> No
     rates = _rates_of(statement.hub, statement.month, zone)
     lines = statement_lines(log.visits, _in_force(rates, zone), statement.model, start, end)
     corrected = _corrections(statement, log, earlier)
-    statement.lines = [line._asdict() | {"rate": str(line.rate)} for line in lines]
+    statement.lines = _kept(lines)
     statement.corrections = [asdict(one) for one in corrected]
     statement.total = sum(line.amount for line in lines) + sum(one.new - one.old for one in corrected)
     statement.digest = log.digest(start, end)
@@ -165,6 +183,10 @@ def _paid_so_far(issued: Statement, until: Iterable[Statement]) -> dict[str, int
             if one["statement"] == issued.number:
                 sums[one["intermediary"]] += one["new"] - one["old"]
     return sums
+
+
+def _kept(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    return [line._asdict() | {"rate": str(line.rate)} for line in lines]
 
 
 def lines_of(statement: Statement) -> list[Line]:
@@ -230,11 +252,15 @@ def model_of(hub: Hub) -> str:
     return found.model if found else Attribution.DEFAULT
 
 
+def _rates_in(hub: Hub, month: date) -> QuerySet[Rate]:
+    """The rates in force on a day of a month, oldest first."""
+    last = next_first_day("month", month) - timedelta(days=1)
+    return Rate.objects.filter(hub=hub, first_day__lte=last).exclude(last_day__lt=month).order_by("pk")
+
+
 def _rates_of(hub: Hub, month: date, zone: ZoneInfo) -> list[Rate]:
     """The rates in force on a day of a month, oldest first. Raises NoStatement where there is none."""
-    last = next_first_day("month", month) - timedelta(days=1)
-    rates = Rate.objects.filter(hub=hub, first_day__lte=last).exclude(last_day__lt=month).order_by("pk")
-    if not (found := list(rates)):
+    if not (found := list(_rates_in(hub, month))):
         raise NoStatement(
             f"No rate of {hub.slug} is in force in {month:%Y-%m}; enter what its goals are worth under Rates in the admin."
         )
@@ -281,7 +307,8 @@ def summary(statement: Statement) -> dict[str, Any]:
     """What the command prints of a statement, apart from its files."""
     return {
         "statement": statement.name,
-        "number": statement.number,
+        "number": None if statement.is_draft else statement.number,
+        "issued": not statement.is_draft,
         "model": statement.model,
         "total": str(statement.money(statement.total)),
         "currency": statement.currency,

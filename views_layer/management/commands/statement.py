@@ -19,7 +19,8 @@ from views_layer.statements import NoStatement, issue, read_month, summary, veri
 class Command(BaseCommand):
     help = (
         "Issue the statement of a local month that is over, as CSV and PDF; once issued it is frozen, and issued again it"
-        " is the same. Prints number, total, digest, corrections of earlier months and the files as JSON."
+        " is the same. Without a rate in the month it is a draft of the credits alone. Prints number, total, digest,"
+        " corrections of earlier months and the files as JSON."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -62,6 +63,6 @@ def _written(statement: Statement, directory: Path) -> dict[str, str]:
             files[kind].write_bytes(content)
     except OSError as error:
         raise CommandError(
-            f"{str(directory)!r} cannot be written to: {error}. The statement is issued; name another directory by --to."
+            f"{str(directory)!r} cannot be written to: {error}. Nothing is lost; name another directory by --to."
         ) from error
     return {kind: str(path) for kind, path in files.items()}
