@@ -1,5 +1,6 @@
 """What is learnt from every hub."""
 
 from insights.lesson import Lesson
+from insights.recommendations.model import RECOMMENDATIONS
 
-LESSONS: tuple[Lesson, ...] = ()
+LESSONS: tuple[Lesson, ...] = (RECOMMENDATIONS,)

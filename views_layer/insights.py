@@ -79,10 +79,11 @@ def _read(
         return found, current
 
     found, current = steady(read)
-    return found, _meta(hub, span[0], current)
+    return found, meta_of(hub, span[0], current)
 
 
-def _meta(hub: Hub, start: int, current: Moment) -> dict[str, Any]:
+def meta_of(hub: Hub, start: int, current: Moment) -> dict[str, Any]:
+    """What an answer from raw events since `start` says of itself."""
     warnings = [] if current.has_buffers else [WITHOUT_BUFFERS]
     if hub.events_since is not None and start < instant_ms(hub.events_since):
         warnings.append(f"{hub.slug} keeps raw events since {utc(hub.events_since)}: earlier ones are not in it.")

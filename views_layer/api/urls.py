@@ -10,6 +10,7 @@ from views_layer.api.views import (
     MediaView,
     MetricsView,
     NothingHere,
+    RecommendationsView,
     RestatementsView,
     RetributionView,
     StatsView,
@@ -25,6 +26,7 @@ VIEWS = {
     "hubs/<slug:hub>/restatements": RestatementsView,
     "hubs/<slug:hub>/dissemination": DisseminationView,
     "hubs/<slug:hub>/retribution": RetributionView,
+    "hubs/<slug:hub>/recommendations": RecommendationsView,
 }
 
 urlpatterns = [
