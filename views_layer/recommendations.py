@@ -25,6 +25,8 @@ from views_layer.seam import Moment, moment, verify
 
 LIMIT, LIMIT_AT_MOST = 10, 100
 MODELS_KEPT = 16
+LATE_MS = 48 * 3_600_000
+"""How late a public event may come: what occurred in that time before the model was learnt may have come after it."""
 
 
 class Known(NamedTuple):
@@ -74,10 +76,10 @@ def model_at(hub: Hub, current: Moment) -> Known:
 
 
 def news(hub: Hub, known: Known, current: Moment) -> list[News]:
-    """What was opened after the model was learnt."""
+    """What was opened lately: since the model was learnt, or so shortly before that it may not know of it."""
     select = "media, CAST(min(occurred_at) AS BIGINT), count(DISTINCT visitor)"
     where = f"{WHERE} AND NOT is_bot GROUP BY media"
-    return [News(*row) for row in raw.rows(current, hub.slug, (known.until, LAST_MS), select, where)]
+    return [News(*row) for row in raw.rows(current, hub.slug, (known.until - LATE_MS, LAST_MS), select, where)]
 
 
 def evaluation(hub: Hub, now: datetime, progress: Progress) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The honest comparison for a living hub: train to midnight, predict what each visitor opens for the first time next day.
 
-Only media known at midnight count. Half-lives are learnt on the days before those that are scored, and a day's model
-from what happened before it: nothing of a scored day is in anything learnt.
+Only media known at midnight count. The half-life for a day is learnt on the days before it, and its model from what
+happened before it: nothing of a scored day is in anything that it is scored with.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from insights.recommendations.candidates import (
     DAY_MS,
     FLOOR,
     MATRICES,
-    Factors,
     affinities,
     freshness,
     popularity,
@@ -82,16 +82,15 @@ def day_of(found: Interactions, now: int, visitors_at_most: int | None) -> Day |
     return Day(now, known, own, is_known & ~(own.toarray() > 0), opened)
 
 
-def scores_of(day: Day, name: str, half_life: float, factors: Factors | None = None) -> np.ndarray:
-    """The scores of every media for the visitors of a day, by a candidate with a half-life."""
-    if name == NEWEST:
-        return np.broadcast_to(day.known.first_at.astype(float), day.opened.shape)
-    if name == POPULARITY:
-        return np.broadcast_to(popularity(day.known), day.opened.shape)
-    if name == RECENT:
-        return np.broadcast_to(recent_popularity(day.known, day.now, half_life), day.opened.shape)
-    assert factors is not None
-    near = affinities(day.reads, factors)
+def scores_of(day: Day, name: str, half_life: float, near: np.ndarray | None = None) -> np.ndarray:
+    """The scores of every media for the visitors of a day, by a candidate with a half-life; `near` are its affinities."""
+    if near is None:
+        scores = {
+            NEWEST: lambda: day.known.first_at.astype(float),
+            POPULARITY: lambda: popularity(day.known),
+            RECENT: lambda: recent_popularity(day.known, day.now, half_life),
+        }[name]()
+        return np.broadcast_to(scores, day.opened.shape)
     if name.endswith(FRESH):
         return (near + FLOOR) * freshness(day.known.first_at, day.now, half_life)
     visitors = popularity(day.known)
@@ -139,55 +138,41 @@ def compare(
     visitors_at_most: int | None = None,
     shown: Shown = lambda name, done, total: None,
 ) -> dict[str, Any]:
-    """Every candidate on the last `scored` days, its half-life learnt on the `learnt` days before them."""
+    """Every candidate on the last `scored` days. Its half-life for a day is learnt on all days before it, from `learnt`
+    days before the first that is scored; the one that is told was learnt on all of them.
+    """
     every = days(found, scored + learnt)
     scored = min(scored, len(every) - min(learnt, len(every) // 3))
-    before, tested = every[: len(every) - scored], every[len(every) - scored :]
-    tries = _tried(found, before, names, visitors_at_most, shown)
-    half_lives = {name: _best_half_life(of_name) for name, of_name in tries.items()}
-    plain = [NEWEST, POPULARITY, *names]
-    reached = {name: Score() for name in [*plain, *half_lives]}
-    questions = 0
-    for number, now in enumerate(tested):
-        shown("score", number, len(tested))
-        if (day := day_of(found, now, visitors_at_most)) is None:
-            continue
-        questions += len(day.opened)
-        for name, of_name in _matrices(day, names).items():
-            reached[name].add(day, scores_of(day, name, np.inf, of_name))
-            reached[name + FRESH].add(day, scores_of(day, name + FRESH, half_lives[name + FRESH], of_name))
-        for name in (NEWEST, POPULARITY, RECENT):
-            reached[name].add(day, scores_of(day, name, half_lives.get(name, np.inf)))
-    results = {name: score.shown(len(found.names)) for name, score in reached.items()}
-    for name, half_life in half_lives.items():
-        results[name]["half_life_days"] = None if np.isinf(half_life) else half_life  # type: ignore[assignment]
-    best = max(results, key=lambda name: results[name]["ndcg@10"])
-    return {"days": len(tested), "learnt_on": len(before), "questions": questions, "best": best, "candidates": results}
-
-
-def _tried(
-    found: Interactions, before: Sequence[int], names: Sequence[str], visitors_at_most: int | None, shown: Shown
-) -> dict[str, dict[float, Score]]:
-    """What each half-life of each candidate that has one reached on some days."""
     tries = {name: {half: Score() for half in HALF_LIVES} for name in [RECENT, *(name + FRESH for name in names)]}
-    for number, now in enumerate(before):
-        shown("learn half-lives", number, len(before))
+    reached = {name: Score() for name in [NEWEST, POPULARITY, *names, *tries]}
+    questions = 0
+    for number, now in enumerate(every):
+        shown("day ahead", number, len(every))
         if (day := day_of(found, now, visitors_at_most)) is None:
             continue
-        of_names = _matrices(day, names)
-        near = {name: affinities(day.reads, of_name) for name, of_name in of_names.items()}
-        for half_life in HALF_LIVES:
-            fresh = freshness(day.known.first_at, day.now, half_life)
-            for name in names:
-                tries[name + FRESH][half_life].add(day, (near[name] + FLOOR) * fresh)
-            tries[RECENT][half_life].add(day, scores_of(day, RECENT, half_life))
-    return tries
+        matrices = {name: MATRICES[name](day.known, MEDIA_AT_MOST) for name in names}
+        near = {name: affinities(day.reads, factors) for name, factors in matrices.items()}
+        if number >= len(every) - scored:
+            questions += len(day.opened)
+            for name, score in reached.items():
+                half_life = _best_half_life(tries[name]) if name in tries else math.inf
+                score.add(day, scores_of(day, name, half_life, near.get(name.removesuffix(FRESH))))
+        for name, of_name in tries.items():
+            for half_life, score in of_name.items():
+                score.add(day, scores_of(day, name, half_life, near.get(name.removesuffix(FRESH))))
+    results: dict[str, dict[str, Any]] = {name: score.shown(len(found.names)) for name, score in reached.items()}
+    for name, of_name in tries.items():
+        half_life = _best_half_life(of_name)
+        results[name]["half_life_days"] = None if math.isinf(half_life) else half_life
+    return {
+        "days": scored,
+        "learnt_on": len(every) - scored,
+        "questions": questions,
+        "best": max(results, key=lambda name: results[name]["ndcg@10"]),
+        "candidates": results,
+    }
 
 
 def _best_half_life(tries: dict[float, Score]) -> float:
     """The half-life that reached most; of equals the longest, since it forgets least."""
     return max(tries, key=lambda half_life: (tries[half_life].ndcg, half_life))
-
-
-def _matrices(day: Day, names: Sequence[str]) -> dict[str, Factors]:
-    return {name: MATRICES[name](day.known, MEDIA_AT_MOST) for name in names}

@@ -113,7 +113,8 @@ def model_of(payload: bytes) -> Model:
 
 
 class News(msgspec.Struct, frozen=True):
-    """What happened to a media after the model was learnt: its first opening since, and the distinct visitors since."""
+    """What happened to a media of late: its first opening, and the distinct visitors, in a time that may overlap the
+    model's."""
 
     media: str
     first_at: int

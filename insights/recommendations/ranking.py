@@ -8,7 +8,13 @@ DISCOUNT = 1 / np.log2(np.arange(2, TOP + 2))
 
 def ranked(scores: np.ndarray, top: int = TOP) -> np.ndarray:
     """The places of the best scores of each row, best first, ties by place; rows are cut to `top`."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    top = min(top, scores.shape[1])
+    least = np.partition(scores, -top, axis=1)[:, -top]
+    best = np.empty((len(scores), top), dtype=np.int64)
+    for row, (own, bound) in enumerate(zip(scores, least, strict=True)):
+        places = np.flatnonzero(own >= bound)
+        best[row] = places[np.argsort(-own[places], kind="stable")[:top]]
+    return best
 
 
 def ndcg(hits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

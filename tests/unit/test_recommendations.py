@@ -154,20 +154,21 @@ def test_nothing_of_the_scored_day_is_known_at_its_midnight() -> None:
     assert (day.is_open.tolist(), len(day.opened)) == ([[False, True, False]], 1)
 
 
-def test_half_lives_are_learnt_on_the_days_before_those_that_are_scored() -> None:
-    """What happens on scored days changes no half-life."""
+def test_what_happens_on_a_day_changes_nothing_that_it_is_scored_with() -> None:
+    """A last day on which everybody turns to something else leaves the scores of a candidate as its half-life before."""
     opened = opened_at_random()
-    turned = [(day, visitor, f"1-{1:02}" if day >= 20 else media) for day, visitor, media in opened]
-    lives = [
-        {
-            name: score.get("half_life_days")
-            for name, score in day_ahead.compare(interactions(table(*events)), 10, 10, ("item_item",))[
-                "candidates"
-            ].items()
-        }
-        for events in (opened, turned)
-    ]
-    assert lives[0] == lives[1]
+    before = [event for event in opened if event[0] < 20]
+    last = [(20.5, visitor, "1-01") for visitor in range(30)]
+    scored = day_ahead.compare(interactions(table(*before, *last)), 1, 20, ("item_item",))["candidates"]
+    lives = day_ahead.compare(interactions(table(*before)), 1, 19, ("item_item",))["candidates"]
+    name = "item_item_fresh"
+    found = interactions(table(*before, *last))
+    day = day_ahead.day_of(found, START + 20 * DAY, None)
+    assert day is not None
+    near = affinities(day.reads, candidates.MATRICES["item_item"](day.known, 100))
+    score = day_ahead.Score()
+    score.add(day, day_ahead.scores_of(day, name, lives[name]["half_life_days"], near))
+    assert score.ndcg == scored[name]["ndcg@10"]
 
 
 def test_scores_of_lists_by_hand() -> None:
