@@ -17,11 +17,15 @@ def plain_cosine(reads: Reads) -> dict[tuple[str, str], float]:
 
 
 def plain_neighbours(reads: Reads) -> dict[tuple[str, str], float]:
-    """Each common reader counts one over the root of what he reads; all over the root of the first's readers and one."""
+    """Each common reader counts one over the root of what he reads; all over the root of the first's readers and one,
+    and over the fifth root of the second's readers and one.
+    """
     by_media = _by_media(reads)
     count = {visitor: sum(reader == visitor for reader, _ in reads) for visitor, _ in reads}
     return {
-        (first, second): sum(1 / sqrt(count[reader]) for reader in own & other) / sqrt(len(own) + 1)
+        (first, second): sum(1 / sqrt(count[reader]) for reader in own & other)
+        / sqrt(len(own) + 1)
+        / (len(other) + 1) ** 0.2
         for first, own in by_media.items()
         for second, other in by_media.items()
         if first != second and own & other

@@ -19,6 +19,8 @@ DAY_MS = 86_400_000
 EASE_RIDGE = 100.0
 ALS_FACTORS, ALS_ROUNDS, ALS_CONFIDENCE, ALS_RIDGE, ALS_SEED = 32, 5, 10.0, 1.0, 7
 BM25_K, BM25_B = 1.2, 0.75
+POPULAR_POWER = 0.2
+"""How much less `neighbours` counts what everybody reads; chosen on the days of deskdrop before those that are scored."""
 FLOOR = 0.02
 """What counts where a visitor's reads say nothing, as a part of his best score."""
 
@@ -58,7 +60,8 @@ def neighbours(known: Interactions) -> Factors:
     """Media that readers of a media opened: readers of many count less, and so do media that everyone reads."""
     reads = known.matrix()
     busy = _scale(np.asarray(reads.sum(axis=1)).ravel(), 0.5)
-    return Factors((_scale(popularity(known) + 1, 0.5) @ reads.T @ busy).tocsr(), reads)
+    readers = popularity(known) + 1
+    return Factors((_scale(readers, 0.5) @ reads.T @ busy).tocsr(), (reads @ _scale(readers, POPULAR_POWER)).tocsr())
 
 
 def bm25(known: Interactions) -> Factors:
