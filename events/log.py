@@ -250,6 +250,10 @@ class EventLog(ABC):
         """When a chunk was received, in milliseconds; None where there is no such chunk."""
 
     @abstractmethod
+    def visitor_number(self, hub: str, key: bytes) -> int | None:
+        """The number of the visitor of a hub with a key; None where it has none, or was erased."""
+
+    @abstractmethod
     def count_between(self, after: Position, until: Position) -> int:
         """Number of events in chunks after one position, up to another (included)."""
 

@@ -2,5 +2,6 @@
 
 from insights.journeys.lesson import JOURNEYS
 from insights.lesson import Lesson
+from insights.recommendations.model import RECOMMENDATIONS
 
-LESSONS: tuple[Lesson, ...] = (JOURNEYS,)
+LESSONS: tuple[Lesson, ...] = (RECOMMENDATIONS, JOURNEYS)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from django.http import Http404, QueryDict
 
 from aggregations.buckets import instant_ms
+from batch.run import Progress, silent
 from events.models import Hub
 from insights.journeys.flow import STEPS_BACK, Tally, following, total
 from insights.journeys.lesson import JOURNEYS, Journeys, corrected, decode, journeys_of, refusal
@@ -218,7 +219,7 @@ def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def evaluated(hub: Hub, now: datetime) -> dict[str, Any]:
+def evaluation(hub: Hub, now: datetime, progress: Progress = silent) -> dict[str, Any]:
     """How well the next step is predicted, from the raw events of a hub up to now, beside popularity and one step back."""
 
     def read() -> Visits:
@@ -227,11 +228,13 @@ def evaluated(hub: Hub, now: datetime) -> dict[str, Any]:
         verify(current)
         return found
 
+    progress("read", 0, 2)
     visits = steady(read)
+    progress("score", 1, 2)
     train, test = split(visits)
     found = journeys_of(visits, instant_ms(now))
+    progress("score", 2, 2)
     return {
-        "hub": hub.slug,
         "visits": {"train": len(train), "test": len(test)},
         **(found.scores.as_json() if found.scores else dict.fromkeys(NAMES)),
         "better_than": found.scores.gains() if found.scores else None,

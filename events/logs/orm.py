@@ -385,6 +385,9 @@ class OrmEventLog(EventLog):
         found = models.Chunk.objects.filter(partition=partition, sequence=sequence)
         return found.values_list("received_at", flat=True).first()
 
+    def visitor_number(self, hub: str, key: bytes) -> int | None:
+        return models.Visitor.objects.filter(hub=hub, key=key).values_list("number", flat=True).first()
+
     def count_between(self, after: Position, until: Position) -> int:
         with connections[ALIAS].cursor() as cursor:
             return sum(

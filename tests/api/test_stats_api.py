@@ -319,7 +319,7 @@ def test_the_last_minutes(reader):
 def test_the_schema_names_the_paths(client):
     schema = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     paths = json.loads(schema.content)["paths"]
-    of_hubs = ("stats", "live", "media", "restatements", "dissemination", "retribution")
+    of_hubs = ("stats", "live", "media", "restatements", "dissemination", "retribution", "recommendations")
     assert set(paths) == {f"/api/hubs/{{hub}}/{name}" for name in of_hubs} | {
         "/api/metrics",
         "/api/features",

@@ -226,6 +226,7 @@ class EventLogContract:
                 ("other", b"a" * 16): 1,
             }
             assert writer.last_numbers(["acme", "other", "none"]) == {"acme": (2, 2), "other": (1, 0), "none": (0, 0)}
+            assert [log.visitor_number("acme", key * 16) for key in (b"b", b"x")] == [2, None]
             assert writer.visits([("acme", 1), ("acme", 2)]) == {
                 ("acme", 1): {b"v" * 16: VisitSpan(1, 1, 5, 30), b"w" * 16: VisitSpan(2, 2, 90, 90)},
                 ("acme", 2): {},

@@ -8,7 +8,7 @@ from django.utils import timezone
 from events.models import Hub
 from speed import consumer
 from tests.real.folder import needs
-from views_layer.journeys import evaluated
+from views_layer.journeys import evaluation
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True, databases="__all__")]
 
@@ -24,7 +24,7 @@ def test_the_prediction_beats_popularity_and_one_step_back(import_part, redis_ur
     """`gain` is less than what was measured, docs/decisions/journeys.md."""
     import_part(part)
     consumer.apply_new()
-    found = evaluated(Hub.objects.get(slug=part), timezone.now())
+    found = evaluation(Hub.objects.get(slug=part), timezone.now())
     print(json.dumps(found, indent=2))
     better = found["better_than"]
     assert found["refused"] is None

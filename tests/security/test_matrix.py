@@ -112,6 +112,7 @@ ROUTES = {
             "hubs/<slug:hub>/restatements": API_OF_ALL,
             "hubs/<slug:hub>/dissemination": API_OF_ALL,
             "hubs/<slug:hub>/retribution": API_OF_ALL,
+            "hubs/<slug:hub>/recommendations": API_OF_ALL,
         }.items()
     },
     "api/": all_hubs(others=404),

@@ -11,6 +11,7 @@ from views_layer.api.views import (
     MediaView,
     MetricsView,
     NothingHere,
+    RecommendationsView,
     RestatementsView,
     RetributionView,
     StatsView,
@@ -27,6 +28,7 @@ VIEWS = {
     "hubs/<slug:hub>/restatements": RestatementsView,
     "hubs/<slug:hub>/dissemination": DisseminationView,
     "hubs/<slug:hub>/retribution": RetributionView,
+    "hubs/<slug:hub>/recommendations": RecommendationsView,
 }
 
 urlpatterns = [

@@ -41,6 +41,7 @@ from views_layer.question import (
     read_range,
     refuse_all_but,
 )
+from views_layer.recommendations import LIMIT_AT_MOST, recommendations
 from views_layer.restated import restated
 from views_layer.tables import csv_of
 
@@ -247,6 +248,24 @@ class RetributionView(HubView):
         found = hub_for(request, hub)
         refuse_narrowed(request)
         return Response(retribution(found, request.query_params, timezone.now()))
+
+
+class RecommendationsView(HubView):
+    """What to read next."""
+
+    @extend_schema(
+        parameters=[
+            _parameter("media", "What its readers also read. Beside `visitor` an error; without both: popular now."),
+            _parameter("visitor", "What a visitor, named as clients name it, has not read yet."),
+            _limit(LIMIT_AT_MOST),
+            *INSIGHT_PARAMETERS,
+        ],
+        responses=ANSWERS,
+    )
+    def get(self, request: Request, hub: str) -> Response:
+        found = hub_for(request, hub)
+        refuse_narrowed(request)
+        return Response(recommendations(found, request.query_params, timezone.now()))
 
 
 class FeaturesView(HubView):

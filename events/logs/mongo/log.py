@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from aggregations.event import Event
 from events.log import Account, Chunk, EventLog, LogAway, LogBusy, LogCorrupt, LogUnfit, LogWriter, Position
 from events.logs.mongo.chunks import Chunks, between, chunk_id
+from events.logs.mongo.numbering import Numbering
 from events.logs.mongo.projection import Projection
 from events.logs.mongo.server import Document, Server
 from events.logs.mongo.writer import MongoLogWriter
@@ -118,6 +119,10 @@ class MongoEventLog(EventLog):
         with _reading():
             found = self._server["chunks"].find_one({"_id": chunk_id(partition, sequence)}, {"received_at": 1})
         return found["received_at"] if found else None
+
+    def visitor_number(self, hub: str, key: bytes) -> int | None:
+        with _reading():
+            return Numbering(self._server).visitors([(hub, key)]).get((hub, key))
 
     def count_between(self, after: Position, until: Position) -> int:
         total = {"_id": None, "count": {"$sum": "$event_count"}}
