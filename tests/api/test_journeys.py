@@ -88,6 +88,7 @@ def test_it_tells_what_follows_a_step(client: Client, kind: str | None) -> None:
             "hubs": 1,
             "visits": 2,
             "exact": True,
+            "provisional": True,
             "source": "learnt+raw",
             "warnings": [],
             "total_rows": 3,
