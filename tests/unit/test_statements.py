@@ -88,7 +88,7 @@ def test_a_month_without_a_rate_is_a_draft_of_credits_that_is_not_kept(acme: Hub
     Rate.objects.all().delete()
     found = printed("acme", "--month", "2025-10", "--to", str(tmp_path))
     assert (found["issued"], found["number"], found["total"], found["corrections"]) == (False, None, "0.00", [])
-    assert Path(found["csv"]).read_text(newline="") == DRAFT.format(digest=found["digest"]).replace("\n", "\r\n")
+    assert Path(found["csv"]).read_bytes().decode() == DRAFT.format(digest=found["digest"]).replace("\n", "\r\n")
     assert Path(found["pdf"]).read_bytes().startswith(b"%PDF")
     assert not Statement.objects.exists()
     rate(acme, "12.5", "2025-10-01")
