@@ -5,9 +5,11 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.faults import load
@@ -22,6 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
         "--faults", type=int, default=int(os.environ.get("FAULTS") or 0), help="how many (0: each once)"
+    )
+    parser.add_argument(
+        "--after", type=int, default=0, help="leave out the first so many, which another run of the seed has done"
     )
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
     parser.add_argument("--only", action="append", default=[], help="faults whose name contains this; may be repeated")
@@ -70,7 +75,8 @@ class Trial:
         self.published: list[float] = []
         self.missed: list[str] = []
         self.kinds: set[str] = set()
-        self.done = 0
+        self.done = options.after
+        self.is_to_end = threading.Event()
 
     def run(self) -> dict[str, Any]:
         import django
@@ -81,6 +87,7 @@ class Trial:
         self.stack.start()
         django.setup()
         self._set_up()
+        signal.signal(signal.SIGTERM, lambda *_: self.is_to_end.set())
         say(f"ready after {time.monotonic() - began:.0f} s")
         self._play()
         self._end()
@@ -97,7 +104,10 @@ class Trial:
 
     def _play(self) -> None:
         count = self.options.faults or len(chosen(self.options.only))
-        for group in schedule(count, self.options.seed, self.options.only):
+        for group in self._left(schedule(count, self.options.seed, self.options.only)):
+            if self.is_to_end.is_set():
+                say("     ended early, as asked")
+                return
             self.done += len(group)
             self.kinds |= {fault.name for fault in group}
             names = " + ".join(fault.name for fault in group)
@@ -109,6 +119,14 @@ class Trial:
                 if not self.options.keep_going:
                     return
                 self._mend()
+
+    def _left(self, groups: Iterable[list[Fault]]) -> Iterator[list[Fault]]:
+        """The groups after those that another run has done."""
+        struck = 0
+        for group in groups:
+            if struck >= self.options.after:
+                yield group
+            struck += len(group)
 
     def _strike(self, group: list[Fault]) -> str | None:
         """Do the faults of a group at once; None where everything healed, else what did not."""
@@ -189,7 +207,8 @@ class Trial:
         tally, took = self.load.tally, sorted(self.took) or [0.0]
         self.failures += [{"at": "load", "faults": "", "problem": wrong} for wrong in tally.wrong[:20]]
         return {
-            "faults": self.done,
+            "faults": self.done - self.options.after,
+            "after": self.options.after,
             "kinds": len(self.kinds),
             "failed": len(self.failures),
             "lost": len(self.checker.lost()),
