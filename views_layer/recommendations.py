@@ -14,7 +14,7 @@ from events.models import Hub
 from events.normaliser import visitor_key
 from insights.recommendations.evaluation import evaluate
 from insights.recommendations.interactions import COLUMNS, WHERE
-from insights.recommendations.model import RECOMMENDATIONS, Model, News, learn, model_of, recommend
+from insights.recommendations.model import RECOMMENDATIONS, Model, News, Shelf, learn, model_of
 from views_layer import raw
 from views_layer.ask import steady, utc
 from views_layer.insights import RANGE, meta_of
@@ -56,7 +56,7 @@ def recommendations(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str,
         own = [media] if media else _read_by(hub, visitor, current) if visitor else []
         known = model_at(hub, current) if is_kept else _of_range(hub, (start or 0, end), robots, current)
         fresh = news(hub, known, current) if is_kept else []
-        results = recommend(known.model, own, set(own), fresh, limit)
+        results = Shelf(known.model, fresh).recommend(own, set(own), limit)
         verify(current)
         return results, known, current
 
@@ -67,6 +67,20 @@ def recommendations(hub: Hub, parameters: QueryDict, now: datetime) -> dict[str,
         "trained_until": utc(moment_of(known.until)),
         "meta": meta_of(hub, (start or 0, end), current),
     }
+
+
+def shelf_at(hub: Hub, now: datetime) -> tuple[Shelf, Known]:
+    """What may be recommended now by the kept model of a hub, with what was opened lately."""
+
+    def read() -> tuple[Shelf, Known]:
+        current = moment(hub.slug, [], now)
+        hub.refresh_from_db(fields=["events_since"])
+        known = model_at(hub, current)
+        fresh = news(hub, known, current)
+        verify(current)
+        return Shelf(known.model, fresh), known
+
+    return steady(read)
 
 
 def model_at(hub: Hub, current: Moment) -> Known:

@@ -1,7 +1,8 @@
 """The model that is kept for a hub: lists of what goes with each media, ages, audiences; and what it recommends."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -121,55 +122,84 @@ class News(msgspec.Struct, frozen=True):
     visitors: int
 
 
-def recommend(
-    model: Model, sources: Sequence[str], taken: Collection[str], news: Iterable[News], limit: int
-) -> list[dict[str, Any]]:
-    """At most `limit` media that go with `sources`, best first, ties by media id; none of `taken`.
+class Shelf:
+    """A model with what happened since: what may be recommended. Once it is made, a list costs little.
 
-    `because` is the source that adds most to a media's score; None where none adds to it: it is popular, or new. Media
-    that the model does not know yet count by their visitors since. `score` is relative to the best of the answer.
+    Media that the model does not know yet count by their visitors since. `visitors` holds the media with an AUDIENCE.
     """
-    place = {media: at for at, media in enumerate(model.media)}
-    visitors = dict(zip(model.media, model.visitors, strict=True))
-    first_at = dict(zip(model.media, model.first_at, strict=True))
-    popular = dict(zip(model.media, (part / WHOLE for part in model.recent), strict=True))
-    since = {new.media: new for new in news}
-    most = max((new.visitors for new in since.values()), default=1)
-    for media, new in since.items():
-        visitors[media] = max(visitors.get(media, 0), new.visitors)
-        first_at.setdefault(media, new.first_at)
-        popular[media] = max(popular.get(media, 0.0), new.visitors / most)
-    near: dict[str, int] = {}
-    reasons: dict[str, tuple[int, str]] = {}
-    for source in sorted(set(sources) & place.keys()):
-        at = place[source]
-        for other, weight in zip(model.near[at], model.weights[at], strict=True):
-            media = model.media[other]
-            near[media] = near.get(media, 0) + weight
-            if weight > reasons.get(media, (0, ""))[0]:
-                reasons[media] = (weight, source)
-    named = [media for media in first_at if visitors[media] >= AUDIENCE and media not in taken]
-    if not named:
-        return []
-    best = max((near.get(media, 0) for media in named), default=0) or 1
-    newest = max(first_at[media] for media in named)
-    is_popularity = model.name in (day_ahead.POPULARITY, day_ahead.RECENT, day_ahead.NEWEST) and len(sources) != 1
-    scores = {}
-    for media in named:
-        own = 0.0 if is_popularity else near.get(media, 0) / best
-        scores[media] = math.log(own + FLOOR * (popular[media] + 1 / WHOLE))
-        if model.half_life is not None:
-            scores[media] -= (newest - first_at[media]) / day_ahead.DAY_MS / model.half_life * math.log(2)
-    order = sorted(named, key=lambda media: (-scores[media], media))[:limit]
-    top = scores[order[0]]
-    return [
-        {
-            "media": media,
-            "score": round(math.exp(scores[media] - top), 4),
-            "because": None if is_popularity or media not in reasons else reasons[media][1],
-        }
-        for media in order
-    ]
+
+    def __init__(self, model: Model, news: Iterable[News]) -> None:
+        self._model = model
+        self._place = {media: at for at, media in enumerate(model.media)}
+        visitors = dict(zip(model.media, model.visitors, strict=True))
+        first_at = dict(zip(model.media, model.first_at, strict=True))
+        popular = dict(zip(model.media, (part / WHOLE for part in model.recent), strict=True))
+        since = {new.media: new for new in news}
+        most = max((new.visitors for new in since.values()), default=1)
+        for media, new in since.items():
+            visitors[media] = max(visitors.get(media, 0), new.visitors)
+            first_at.setdefault(media, new.first_at)
+            popular[media] = max(popular.get(media, 0.0), new.visitors / most)
+        self.visitors = {media: count for media, count in visitors.items() if count >= AUDIENCE}
+        self._first_at, self._popular = first_at, popular
+        self._newest = max((first_at[media] for media in self.visitors), default=0)
+        self._popularity = {media: self._score(media, 0.0) for media in self.visitors}
+        self._order = sorted(self.visitors, key=lambda media: (-self._popularity[media], media))
+
+    def recommend(self, sources: Collection[str], taken: Collection[str], limit: int) -> list[dict[str, Any]]:
+        """At most `limit` media that go with `sources`, best first, ties by media id; none of `taken`.
+
+        `because` is the source that adds most to a media's score; None where none adds to it: it is popular, or new.
+        `score` is relative to the best of the answer.
+        """
+        name = self._model.name
+        is_popularity = name in (day_ahead.POPULARITY, day_ahead.RECENT, day_ahead.NEWEST) and len(sources) != 1
+        near, reasons = ({}, {}) if is_popularity else self._near(sources, taken)
+        best = max(near.values(), default=1)
+        scores = {media: self._score(media, weight / best) for media, weight in near.items()}
+        others = (media for media in self._order if media not in near and media not in taken)
+        scores |= {media: self._popularity[media] for media in islice(others, limit)}
+        order = sorted(scores, key=lambda media: (-scores[media], media))[:limit]
+        return [
+            {
+                "media": media,
+                "score": round(math.exp(scores[media] - scores[order[0]]), 4),
+                "because": reasons[media][1] if media in reasons else None,
+            }
+            for media in order
+        ]
+
+    def _near(
+        self, sources: Collection[str], taken: Collection[str]
+    ) -> tuple[dict[str, int], dict[str, tuple[int, str]]]:
+        """The weight of each media that goes with the sources, and the source that adds most to it."""
+        near: dict[str, int] = {}
+        reasons: dict[str, tuple[int, str]] = {}
+        for source in sorted(set(sources) & self._place.keys()):
+            at = self._place[source]
+            for other, weight in zip(self._model.near[at], self._model.weights[at], strict=True):
+                media = self._model.media[other]
+                if media in taken or media not in self.visitors:
+                    continue
+                near[media] = near.get(media, 0) + weight
+                if weight > reasons.get(media, (0, ""))[0]:
+                    reasons[media] = (weight, source)
+        return near, reasons
+
+    def _score(self, media: str, own: float) -> float:
+        """The logarithm of how well a media goes with the sources, with what is popular, times freshness."""
+        score = math.log(own + FLOOR * (self._popular[media] + 1 / WHOLE))
+        if self._model.half_life is None:
+            return score
+        age = (self._newest - self._first_at[media]) / day_ahead.DAY_MS
+        return score - age / self._model.half_life * math.log(2)
+
+
+def recommend(
+    model: Model, sources: Collection[str], taken: Collection[str], news: Iterable[News], limit: int
+) -> list[dict[str, Any]]:
+    """One list of a Shelf."""
+    return Shelf(model, news).recommend(sources, taken, limit)
 
 
 RECOMMENDATIONS = Lesson("recommendations", 1, COLUMNS, f"{WHERE} AND NOT is_bot", learn)

@@ -160,7 +160,8 @@ PANELS = (CONSULTATION, ENGAGEMENT)
 
 DISSEMINATION = Panel("dissemination", _("Dissemination"), ("shares",), (), is_learnt=True)
 RETRIBUTION = Panel("retribution", _("Retribution"), ("visits",), (), is_learnt=True)
-TABS = (*PANELS, DISSEMINATION, RETRIBUTION)
+RECOMMENDATIONS = Panel("recommendations", _("Recommendations"), ("clicks",), (), is_learnt=True)
+TABS = (*PANELS, DISSEMINATION, RETRIBUTION, RECOMMENDATIONS)
 
 MEDIA = Panel(
     name="media",

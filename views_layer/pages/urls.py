@@ -3,8 +3,8 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from views_layer.pages import dissemination, notes, reports, retribution, sharing, views
-from views_layer.pages.panels import DISSEMINATION, PANELS, RETRIBUTION
+from views_layer.pages import dissemination, notes, recommendations, reports, retribution, sharing, views
+from views_layer.pages.panels import DISSEMINATION, PANELS, RECOMMENDATIONS, RETRIBUTION
 
 PAGES = [
     path("live", views.live),
@@ -15,6 +15,7 @@ PAGES = [
     *(path(f"{panel.name}/<slug:name>", views.table, {"panel": panel}) for panel in PANELS),
     path(DISSEMINATION.name, dissemination.dissemination),
     path(RETRIBUTION.name, retribution.retribution),
+    path(RECOMMENDATIONS.name, recommendations.recommendations),
 ]
 
 urlpatterns = [
