@@ -11,7 +11,7 @@ Data", WWW 2019; ALS: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from insights.recommendations.interactions import Interactions
 
@@ -85,7 +85,7 @@ def ease(known: Interactions, at_most: int) -> Factors:
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     placed = _places(chosen, len(known.names))
-    return Factors(placed.T.tocsr() @ sparse.csr_matrix(weights), placed)
+    return Factors(placed.T.tocsr() @ scipy.sparse.csr_matrix(weights), placed)
 
 
 def als(known: Interactions, at_most: int) -> Factors:
@@ -99,10 +99,10 @@ def als(known: Interactions, at_most: int) -> Factors:
         media = _solved(by_media, visitors)
     inner = np.linalg.inv(media.T @ media + ALS_RIDGE * np.eye(ALS_FACTORS))
     placed = _places(chosen, len(known.names))
-    return Factors(placed.T.tocsr() @ sparse.csr_matrix(media @ inner), sparse.csr_matrix(media.T) @ placed)
+    return Factors(placed.T.tocsr() @ scipy.sparse.csr_matrix(media @ inner), scipy.sparse.csr_matrix(media.T) @ placed)
 
 
-def _solved(reads: sparse.csr_matrix, fixed: np.ndarray) -> np.ndarray:
+def _solved(reads: "scipy.sparse.csr_matrix", fixed: np.ndarray) -> np.ndarray:
     """The factors of rows, those of columns given."""
     found = np.zeros((reads.shape[0], ALS_FACTORS))
     base = fixed.T @ fixed + ALS_RIDGE * np.eye(ALS_FACTORS)
@@ -112,20 +112,20 @@ def _solved(reads: sparse.csr_matrix, fixed: np.ndarray) -> np.ndarray:
     return found
 
 
-def _of_latest(known: Interactions, at_most: int, has_strength: bool) -> tuple[sparse.csr_matrix, np.ndarray]:
+def _of_latest(known: Interactions, at_most: int, has_strength: bool) -> tuple["scipy.sparse.csr_matrix", np.ndarray]:
     last = np.full(len(known.names), -1, dtype=np.int64)
     np.maximum.at(last, known.media, known.at)
     chosen = np.sort(np.lexsort((np.arange(len(last)), -last))[: min(at_most, int((last >= 0).sum()))])
     return known.matrix(has_strength)[:, chosen].tocsr(), chosen
 
 
-def _places(chosen: np.ndarray, size: int) -> sparse.csr_matrix:
+def _places(chosen: np.ndarray, size: int) -> "scipy.sparse.csr_matrix":
     """Chosen media by all media: 1 where they are the same."""
-    return sparse.csr_matrix((np.ones(len(chosen)), (np.arange(len(chosen)), chosen)), shape=(len(chosen), size))
+    return scipy.sparse.csr_matrix((np.ones(len(chosen)), (np.arange(len(chosen)), chosen)), shape=(len(chosen), size))
 
 
-def _scale(counts: np.ndarray, power: float) -> sparse.dia_matrix:
-    return sparse.diags(np.where(counts > 0, np.maximum(counts, 1e-9) ** -power, 0))
+def _scale(counts: np.ndarray, power: float) -> "scipy.sparse.dia_matrix":
+    return scipy.sparse.diags(np.where(counts > 0, np.maximum(counts, 1e-9) ** -power, 0))
 
 
 MATRICES = {
@@ -138,7 +138,7 @@ MATRICES = {
 """The item-item candidates by name: row is the media read, column the one recommended. `at_most` bounds EASE and ALS."""
 
 
-def affinities(reads: sparse.csr_matrix, factors: Factors) -> np.ndarray:
+def affinities(reads: "scipy.sparse.csr_matrix", factors: Factors) -> np.ndarray:
     """What visitors' reads say of every media, from 0 to 1 for each visitor's best of those that he has not read."""
     found = np.maximum(((reads @ factors.left) @ factors.right).toarray(), 0)
     found[reads.nonzero()] = 0

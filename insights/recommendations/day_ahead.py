@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from insights.recommendations.candidates import (
     DAY_MS,
@@ -39,7 +39,7 @@ class Day:
 
     now: int
     known: Interactions
-    reads: sparse.csr_matrix
+    reads: "scipy.sparse.csr_matrix"
     is_open: np.ndarray
     opened: np.ndarray
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
+import scipy
 
 COLUMNS = {"visitor": "visitor", "media": "media", "occurred_at": "occurred_at", "action": "action"}
 """The columns of a hub's events that interactions are made of; `occurred_at` in milliseconds."""
@@ -56,12 +56,12 @@ class Interactions:
         strength = np.log2(1 + np.bincount(inverse, self.weight, len(keys)))
         return Pairs(keys // len(self.names), keys % len(self.names), self.at[first], strength)
 
-    def matrix(self, has_strength: bool = False) -> sparse.csr_matrix:
+    def matrix(self, has_strength: bool = False) -> "scipy.sparse.csr_matrix":
         """Visitors by media: 1, or the strength, where a visitor opened a media."""
         pairs = self.pairs
         values = pairs.strength if has_strength else np.ones(len(pairs.visitor))
         shape = (len(self.visitors), len(self.names))
-        return sparse.csr_matrix((values, (pairs.visitor, pairs.media)), shape=shape)
+        return scipy.sparse.csr_matrix((values, (pairs.visitor, pairs.media)), shape=shape)
 
     @cached_property
     def first_at(self) -> np.ndarray:

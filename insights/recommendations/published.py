@@ -9,8 +9,7 @@ to a visitor's own days is a feature of the blend, and of this protocol alone.
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.optimize import minimize
+import scipy
 
 from insights.recommendations.candidates import DAY_MS, MATRICES, popularity
 from insights.recommendations.interactions import Interactions
@@ -65,7 +64,9 @@ def _fifth(owner: np.ndarray, is_in: np.ndarray, rng: np.random.Generator) -> np
     return chosen
 
 
-def _lists(found: Interactions, is_asked: np.ndarray, reads: sparse.csr_matrix, rng: np.random.Generator) -> np.ndarray:
+def _lists(
+    found: Interactions, is_asked: np.ndarray, reads: "scipy.sparse.csr_matrix", rng: np.random.Generator
+) -> np.ndarray:
     """For each asked pair its media, and then OTHERS that its visitor never touched as far as `reads` tell."""
     rows = []
     for visitor, media in zip(found.pairs.visitor[is_asked], found.pairs.media[is_asked], strict=True):
@@ -134,7 +135,7 @@ def _learnt(features: np.ndarray) -> np.ndarray:
         slope = np.einsum("lc,lcf->f", chances, scaled) / len(scaled) - scaled[:, 0].mean(axis=0)
         return float(-np.log(chances[:, 0]).mean() + RIDGE * weights @ weights), slope + 2 * RIDGE * weights
 
-    return minimize(loss, np.zeros(features.shape[-1]), jac=True, method="L-BFGS-B").x / scale
+    return scipy.optimize.minimize(loss, np.zeros(features.shape[-1]), jac=True, method="L-BFGS-B").x / scale
 
 
 def _score(scores: np.ndarray, lists: np.ndarray, media: int) -> dict[str, float]:

@@ -30,6 +30,8 @@ SPOKEN = {
     "beat": " beat ",
     "redis": "redis-server",
 }
+HEALTHY_S = 120
+"""When a machine that is busy has to serve; how long it takes on one that is not is measured in `bench`."""
 
 
 class House:
@@ -93,7 +95,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     house = House(tmp_path_factory.mktemp("house") / "data").start()
     try:
-        until(house.is_healthy, 60)
+        until(house.is_healthy, HEALTHY_S)
         yield house
     finally:
         house.stop()
@@ -101,18 +103,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.mark.parametrize("name", ALL_WELL)
 def test_a_killed_part_is_told_and_comes_back(house: House, name: str) -> None:
-    until(house.is_healthy, 30)
+    until(house.is_healthy, HEALTHY_S)
     killed = house.part(name)
     assert killed
     killed.kill()
     until(lambda: not house.is_healthy(), 5)
-    until(house.is_healthy, 30)
+    until(house.is_healthy, HEALTHY_S)
     assert house.part(name) not in (None, killed)
 
 
 @pytest.mark.parametrize("name", ["worker-speed", "worker-batch", "beat", "redis"])
 def test_a_part_that_hangs_shows_within_five_seconds(house: House, name: str) -> None:
-    until(house.is_healthy, 30)
+    until(house.is_healthy, HEALTHY_S)
     hanging = house.part(name)
     assert hanging
     hanging.suspend()
@@ -125,11 +127,11 @@ def test_a_part_that_hangs_shows_within_five_seconds(house: House, name: str) ->
         assert told["healthy"] is False
     finally:
         hanging.resume()
-    until(house.is_healthy, 30)
+    until(house.is_healthy, HEALTHY_S)
 
 
 def test_a_second_one_on_the_same_data_is_refused(house: House) -> None:
-    until(house.is_healthy, 30)
+    until(house.is_healthy, HEALTHY_S)
     second = subprocess.run(
         [sys.executable, ROOT / "manage.py", "serve"],
         env={**os.environ, "DATA_DIR": str(house.data_dir), "PORT": str(free_port()), "DEMO": "0"},
@@ -149,7 +151,7 @@ def test_a_new_start_copes_with_what_a_killed_one_left_behind(tmp_path: Path) ->
     long_path.mkdir()
     house = House(long_path / "data").start()
     try:
-        until(house.is_healthy, 60)
+        until(house.is_healthy, HEALTHY_S)
         orphans = house.processes()
         assert house.process
         for orphan in orphans:
@@ -159,7 +161,7 @@ def test_a_new_start_copes_with_what_a_killed_one_left_behind(tmp_path: Path) ->
         with (house.data_dir / "redis" / "appendonly.aof").open("ab") as aof:
             aof.write(b"*3\r\n$3\r\nSET\r\n$1\r\nx")
         house.start()
-        until(house.is_healthy, 60)
+        until(house.is_healthy, HEALTHY_S)
         assert not any(orphan.is_running() for orphan in orphans)
     finally:
         house.stop()
@@ -171,7 +173,7 @@ def test_an_append_only_file_that_redis_refuses_is_set_aside(tmp_path: Path) -> 
     (house.data_dir / "redis" / "appendonly.aof").write_bytes(b"no commands of Redis\r\n" * 100)
     house.start()
     try:
-        until(house.is_healthy, 60)
+        until(house.is_healthy, HEALTHY_S)
         assert len(list((house.data_dir / "redis").glob("appendonly.refused-*"))) == 1
     finally:
         house.stop()
