@@ -13,6 +13,7 @@ from aggregations.buckets import instant_ms
 from batch import archive, ledger
 from batch.engine import raw_engine
 from batch.models import Learnt
+from events.cuts import published_cut
 from events.models import Cut
 from insights.lesson import Lesson
 from insights.lessons import LESSONS
@@ -29,10 +30,35 @@ def learn_all(epoch: int, say: Callable[[str], None]) -> None:
     for hub in archive.visible(epoch).order_by("hub").values_list("hub", flat=True).distinct():
         for lesson in LESSONS:
             say(f"learn {lesson.name} of {hub}")
-            try:
-                learn(hub, lesson, epoch)
-            except Exception:
-                logger.exception("%s of %s could not be learnt from epoch %d.", lesson.name, hub, epoch)
+            _try(hub, lesson, epoch)
+
+
+def learn_missing() -> None:
+    """Learn what readers of the published epoch would have to learn themselves, once for each epoch."""
+    published = published_cut()
+    if published is None or _looked_at.epoch == published.epoch:
+        return
+    for hub in archive.visible(published.epoch).order_by("hub").values_list("hub", flat=True).distinct():
+        for lesson in LESSONS:
+            if kept(hub, lesson, published.epoch) is None:
+                _try(hub, lesson, published.epoch)
+    _looked_at.epoch = published.epoch
+
+
+class _LookedAt:
+    """The newest epoch that this process has learnt what was missing from."""
+
+    epoch = 0
+
+
+_looked_at = _LookedAt()
+
+
+def _try(hub: str, lesson: Lesson, epoch: int) -> None:
+    try:
+        learn(hub, lesson, epoch)
+    except Exception:
+        logger.exception("%s of %s could not be learnt from epoch %d.", lesson.name, hub, epoch)
 
 
 def learn(hub: str, lesson: Lesson, epoch: int) -> Learnt:

@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
+from batch import lessons
 from views_layer import errands, media_index, removals, seam
 
 
@@ -15,3 +16,4 @@ def reconcile() -> None:
     seam.reconcile(now)
     removals.carry_out_all(now)
     media_index.fill(now)
+    lessons.learn_missing()

@@ -86,6 +86,22 @@ def test_what_no_daily_run_has_learnt_yet_is_learnt_by_who_asks_and_kept() -> No
     assert kept() == [(hourly.epoch, b"a")]
 
 
+def test_the_worker_learns_what_is_missing_once_for_each_epoch(monkeypatch) -> None:
+    append("a")
+    hourly = seam.run_now(Run.HOURLY)
+    monkeypatch.setattr("batch.lessons._looked_at", lessons._LookedAt())
+    lessons.learn_missing()
+    assert kept() == [(hourly.epoch, b"a")]
+    Learnt.objects.all().delete()
+    lessons.learn_missing()
+    assert kept() == []
+    grown = [str(number) for number in range(9)]
+    append(*grown)
+    second = seam.run_now(Run.HOURLY)
+    lessons.learn_missing()
+    assert [epoch for epoch, _ in kept()] == [second.epoch]
+
+
 def test_before_the_first_publication_it_is_learnt_from_the_log_each_time() -> None:
     append("a")
     consumer.apply_new(log.event_log())
