@@ -45,7 +45,7 @@ class Year:
         began = self.first
         for number in range(DAYS - 1):
             day = self.first + timedelta(days=number)
-            if day.day == 1:
+            if day.day == 1 and month:
                 yield from self._month(began, month)
                 month, began = [], day
             visitors = self._drawn(self._a_day)

@@ -100,6 +100,8 @@ ERRORS = {
     401: OpenApiResponse(_error, "Nobody asks, or an unknown or revoked key."),
     403: OpenApiResponse(_error, "A key of another scope than read, or a share link that shows a part of the hub."),
     404: OpenApiResponse(_error, "There is no such hub, or it is another's."),
+    429: OpenApiResponse(_error, "Asked too often; `Retry-After` says when to ask again."),
+    503: OpenApiResponse(_error, "A store does not serve now, or rows are computed again; `Retry-After` as above."),
 }
 STAFF_ONLY = OpenApiResponse(_error, "Who asks is no member of staff, signed in.")
 ANSWERS = {200: OpenApiTypes.OBJECT, **ERRORS}
