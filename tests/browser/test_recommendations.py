@@ -12,8 +12,10 @@ from django.core import management
 from django.utils import timezone
 from playwright.sync_api import Page, expect, sync_playwright
 
+from events.catalogue import forget
 from events.models import Hub
 from speed.consumer import apply_new
+from tests.caches import renew
 from views_layer.links import token_of
 from views_layer.models import ShareLink
 
@@ -52,8 +54,10 @@ def events() -> Iterator[dict]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, live_server) -> str:
+def home(tmp_path: Path, live_server, monkeypatch: pytest.MonkeyPatch) -> str:
     """The pages of a hub below a share link."""
+    renew(monkeypatch)
+    forget()
     hub = Hub.objects.create(slug="acme", title="Acme Furniture", timezone="Europe/Paris")
     file = tmp_path / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in events()))
