@@ -6,6 +6,7 @@ It is grey data: whatever is missing is learnt again, to the same bytes.
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.db.models import Sum
 
@@ -27,31 +28,29 @@ def learn_all(epoch: int, say: Callable[[str], None]) -> None:
     A lesson that fails is told in the log and keeps no number back; whoever asks for what it teaches learns it then, or
     is told of the failure.
     """
-    for hub in archive.visible(epoch).order_by("hub").values_list("hub", flat=True).distinct():
-        for lesson in LESSONS:
-            say(f"learn {lesson.name} of {hub}")
-            _try(hub, lesson, epoch)
+    for hub, lesson in _each(epoch):
+        say(f"learn {lesson.name} of {hub}")
+        _try(hub, lesson, epoch)
 
 
 def learn_missing() -> None:
     """Learn what readers of the published epoch would have to learn themselves, once for each epoch."""
-    published = published_cut()
-    if published is None or _looked_at.epoch == published.epoch:
-        return
-    for hub in archive.visible(published.epoch).order_by("hub").values_list("hub", flat=True).distinct():
-        for lesson in LESSONS:
-            if kept(hub, lesson, published.epoch) is None:
-                _try(hub, lesson, published.epoch)
-    _looked_at.epoch = published.epoch
+    if published := published_cut():
+        learn_missing_of(published.epoch)
 
 
-class _LookedAt:
-    """The newest epoch that this process has learnt what was missing from."""
+@lru_cache(maxsize=1)
+def learn_missing_of(epoch: int) -> None:
+    """The same of an epoch; the cache remembers that this process has done it, failures too."""
+    for hub, lesson in _each(epoch):
+        if kept(hub, lesson, epoch) is None:
+            _try(hub, lesson, epoch)
 
-    epoch = 0
 
-
-_looked_at = _LookedAt()
+def _each(epoch: int) -> list[tuple[str, Lesson]]:
+    """Every hub with events in the archive, and every lesson."""
+    hubs = archive.visible(epoch).order_by("hub").values_list("hub", flat=True).distinct()
+    return [(hub, lesson) for hub in hubs for lesson in LESSONS]
 
 
 def _try(hub: str, lesson: Lesson, epoch: int) -> None:

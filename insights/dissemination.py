@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -119,6 +120,7 @@ class Tree:
         """The nodes by their readers, most first, ties by token."""
         return sorted(self.tokens.values(), key=lambda node: (-len(node.readers), node.share))
 
+    @cached_property
     def first_at(self) -> int | None:
         """When its first event was."""
         return min((row.occurred_at for row in self._arrived), default=None)

@@ -178,16 +178,18 @@ class Paths:
 
 
 def credited(paths: Paths, goal: str, model: str) -> dict[str, Any]:
-    """The credits of some goals by `model` (DESIGN, section 8), largest first; those of direct goals are of None.
+    """The credits of some goals by `model` (DESIGN, section 8). They add up to the goals exactly, in millionths."""
+    return {"goal": goal, "model": model, "total": paths.count, "credits": listed(paths, credits(paths, model))}
 
-    They add up to the goals exactly, in millionths.
-    """
-    listed = sorted(credits(paths, model).items(), key=lambda entry: (-entry[1], entry[0]))
-    shown: list[dict[str, Any]] = [{"intermediary": name, "credit": credit / MILLION} for name, credit in listed]
+
+def listed(paths: Paths, dealt: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What `credits` has dealt, largest first; the credits of direct goals are of None."""
+    largest = sorted(dealt.items(), key=lambda entry: (-entry[1], entry[0]))
+    shown: list[dict[str, Any]] = [{"intermediary": name, "credit": credit / MILLION} for name, credit in largest]
     if direct := paths.direct * MILLION:
-        place = next((index for index, (_name, credit) in enumerate(listed) if credit < direct), len(shown))
+        place = next((index for index, (_name, credit) in enumerate(largest) if credit < direct), len(shown))
         shown.insert(place, {"intermediary": None, "credit": direct / MILLION})
-    return {"goal": goal, "model": model, "total": paths.count, "credits": shown}
+    return shown
 
 
 def credits(paths: Paths, model: str) -> dict[str, int]:

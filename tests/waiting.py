@@ -4,6 +4,9 @@ import socket
 import time
 from collections.abc import Callable
 
+READY_S, VISIBLE_S, HEALED_S = 120, 60, 90
+"""When a machine that is busy has to be done; how long it takes on one that is not is measured in `bench`."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -1,7 +1,7 @@
 """What is learnt from a hub's events and is no rollup (DESIGN, section 8), from the raw events of one moment."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -119,17 +119,27 @@ def _read(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The columns of the hub's events in a range of occurrence that pass, and what the answer says of itself."""
     robots = read_one_of(parameters, "robots", ROBOTS) or ROBOTS[0]
+    named = {name: name for name in columns}
+    found, current = events_at(hub, span, named, f"{where} AND {raw.ROBOTS[robots]}", values, now)
+    return found, meta_of(hub, span, current)
+
+
+def events_at(
+    hub: Hub, span: tuple[int, int], columns: Mapping[str, str], where: str, values: Sequence[object], now: datetime
+) -> tuple[pa.Table, Moment]:
+    """The events of a hub that occurred in `span` and pass, in any order, at one moment; `columns` as raw.table takes them.
+
+    Since when the hub keeps raw events is read after that moment.
+    """
 
     def read() -> tuple[pa.Table, Moment]:
         current = moment(hub.slug, [], now)
         hub.refresh_from_db(fields=["events_since"])
-        named = {name: name for name in columns}
-        found = raw.table(current, hub.slug, span, named, f"{where} AND {raw.ROBOTS[robots]}", values)
+        found = raw.table(current, hub.slug, span, columns, where, values)
         verify(current)
         return found, current
 
-    found, current = steady(read)
-    return found, meta_of(hub, span, current)
+    return steady(read)
 
 
 def meta_of(hub: Hub, span: tuple[int, int], current: Moment) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from insights.journeys.score import NAMES, SHOWN, Scores, split, together
 from insights.journeys.visits import COLUMNS, Visits, visits_of
 from views_layer import raw
 from views_layer.ask import steady, utc
-from views_layer.insights import RANGE, meta_of
+from views_layer.insights import RANGE, events_at, meta_of
 from views_layer.learnt import learnt
 from views_layer.period import LAST_MS
 from views_layer.question import ROBOTS, QueryError, read_limit, read_one_of, read_range, refuse_all_but
@@ -221,15 +221,9 @@ def _instant(text: str) -> datetime:
 
 def evaluation(hub: Hub, now: datetime, progress: Progress = silent) -> dict[str, Any]:
     """How well the next step is predicted, from the raw events of a hub up to now, beside popularity and one step back."""
-
-    def read() -> Visits:
-        current = moment(hub.slug, [], now)
-        found = visits_of(raw.table(current, hub.slug, (0, LAST_MS), COLUMNS, JOURNEYS.where, []))
-        verify(current)
-        return found
-
     progress("read", 0, 2)
-    visits = steady(read)
+    events, _current = events_at(hub, (0, LAST_MS), COLUMNS, JOURNEYS.where, [], now)
+    visits = visits_of(events)
     progress("score", 1, 2)
     train, test = split(visits)
     found = journeys_of(visits, instant_ms(now))

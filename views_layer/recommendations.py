@@ -17,7 +17,7 @@ from insights.recommendations.interactions import COLUMNS, WHERE
 from insights.recommendations.model import RECOMMENDATIONS, Model, News, Shelf, learn, model_of
 from views_layer import raw
 from views_layer.ask import steady, utc
-from views_layer.insights import RANGE, meta_of
+from views_layer.insights import RANGE, events_at, meta_of
 from views_layer.learnt import learnt
 from views_layer.period import LAST_MS
 from views_layer.question import ROBOTS, QueryError, read_limit, read_one_of, read_range, refuse_all_but
@@ -98,14 +98,8 @@ def news(hub: Hub, known: Known, current: Moment) -> list[News]:
 
 def evaluation(hub: Hub, now: datetime, progress: Progress) -> dict[str, Any]:
     """The scores of the candidates on a hub's own events, without robots."""
-
-    def read() -> Any:
-        current = moment(hub.slug, [], now)
-        table = raw.table(current, hub.slug, (0, LAST_MS), COLUMNS, f"{WHERE} AND NOT is_bot", [])
-        verify(current)
-        return table
-
-    return evaluate(steady(read), progress)
+    events, _current = events_at(hub, (0, LAST_MS), COLUMNS, f"{WHERE} AND NOT is_bot", [], now)
+    return evaluate(events, progress)
 
 
 def _read_by(hub: Hub, visitor: str, current: Moment) -> list[str]:

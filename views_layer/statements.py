@@ -25,10 +25,9 @@ from insights.retribution import COLUMNS, NEVER, VISITS, WINDOW_MS, Visits
 from insights.statement import Line, corrections, digest, paid, statement_lines
 from insights.statement import Rate as RateInForce
 from views_layer import raw
-from views_layer.ask import steady, utc
-from views_layer.insights import events_of
+from views_layer.ask import utc
+from views_layer.insights import events_at, events_of
 from views_layer.models import Attribution, Rate, Statement
-from views_layer.seam import moment, verify
 from views_layer.statement_files import csv_of_statement, pdf_of_statement
 
 
@@ -195,23 +194,15 @@ def lines_of(statement: Statement) -> list[Line]:
 
 def _read(hub: Hub, end: int, now: datetime, until: Position | None = None) -> Log:
     """The hub's events that occurred before `end`, up to a position of the log; up to now where none is given."""
-
-    def read() -> tuple[pa.Table, Position]:
-        current = moment(hub.slug, [], now)
-        if not current.has_buffers and (current.cut_at is None or instant_ms(current.cut_at) < end):
-            raise NoStatement("The real-time buffers do not answer, and batch has not come as far: try again soon.")
-        hub.refresh_from_db(fields=["events_since"])
-        columns = {name: name for name in COLUMNS}
-        table = raw.table(current, hub.slug, (0, end), columns, raw.ROBOTS["exclude"], [])
-        if until is not None:
-            chunks = event_log().read(until, current.mark)
-            later = [event.id for chunk in chunks for event in chunk.events if event.hub == hub.slug]
-            table = table.filter(pc.invert(pc.is_in(table["id"], pa.array(later, pa.string()))))
-        verify(current)
-        return table, current.mark
-
-    table, mark = steady(read)
-    return Log(Visits(events_of(table)), until or mark)
+    columns = {name: name for name in COLUMNS}
+    table, current = events_at(hub, (0, end), columns, raw.ROBOTS["exclude"], [], now)
+    if not current.has_buffers and (current.cut_at is None or instant_ms(current.cut_at) < end):
+        raise NoStatement("The real-time buffers do not answer, and batch has not come as far: try again soon.")
+    if until is not None:
+        chunks = event_log().read(until, current.mark)
+        later = [event.id for chunk in chunks for event in chunk.events if event.hub == hub.slug]
+        table = table.filter(pc.invert(pc.is_in(table["id"], pa.array(later, pa.string()))))
+    return Log(Visits(events_of(table)), until or current.mark)
 
 
 def _start(month: date, zone: ZoneInfo) -> int:

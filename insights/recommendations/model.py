@@ -195,11 +195,4 @@ class Shelf:
         return score - age / self._model.half_life * math.log(2)
 
 
-def recommend(
-    model: Model, sources: Collection[str], taken: Collection[str], news: Iterable[News], limit: int
-) -> list[dict[str, Any]]:
-    """One list of a Shelf."""
-    return Shelf(model, news).recommend(sources, taken, limit)
-
-
 RECOMMENDATIONS = Lesson("recommendations", 1, COLUMNS, f"{WHERE} AND NOT is_bot", learn)

@@ -1,26 +1,19 @@
 """The home of the admin in a real browser: what refreshes by itself, and what it says where it cannot."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from batch.models import Errand
 from statsproject.celery import store_schedule
-from tests.browser.test_panel import CHROMIUM, Watched
+from tests.browser.chromium import IN_CHROMIUM, chromium
+from tests.browser.test_panel import Watched
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.usefixtures("redis_url"),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = IN_CHROMIUM
 A_BEAT_MS = 5_100
 
 
@@ -30,10 +23,7 @@ def watched(request: pytest.FixtureRequest, live_server) -> Iterator[Watched]:
     store_schedule()
     User.objects.create_superuser("root", password="a-good-password")
     width, height, theme = request.param
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with chromium() as browser:
         page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme).new_page()
         page.clock.install()
         watched = Watched(page, live_server.url)
@@ -43,7 +33,6 @@ def watched(request: pytest.FixtureRequest, live_server) -> Iterator[Watched]:
         page.locator("input[name=password]").press("Enter")
         page.wait_for_selector("#glance")
         yield watched
-        browser.close()
 
 
 def work(page: Page) -> str:

@@ -1,17 +1,15 @@
 """The demo reader in a real browser: what a newcomer does there is in the log, and its pages are for everybody."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from events import catalogue
 from events.collector import Collector
@@ -20,18 +18,12 @@ from events.demo.history import demo_hub
 from events.demo.reader.library import LAMPS, SHELF, Find, search
 from events.log import event_log
 from tests.api.test_stats_oracle import fresh  # noqa: F401 (a fixture)
+from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.browser.hub_pages import Gate, collector
 from tests.waiting import until
 
-CHROMIUM = "/usr/bin/chromium"
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-# Playwright's own event loop makes Django take this thread for an asynchronous one.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = IN_CHROMIUM
 
 PATIENCE_S = 10
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 320, "height": 640}
@@ -80,13 +72,8 @@ def told(count: int, *names: str) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--user-agent={USER_AGENT}"],
-        )
+    with chromium(f"--user-agent={USER_AGENT}") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

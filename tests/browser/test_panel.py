@@ -1,7 +1,6 @@
 """The panel in a real browser: what a customer sees and clicks."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,19 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import management
 from django.utils import timezone
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from events.models import Hub, Media, Membership
+from tests.browser.chromium import IN_CHROMIUM, chromium
 
-CHROMIUM = "/usr/bin/chromium"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.usefixtures("redis_url"),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-# Playwright's own event loop makes Django take this thread for an asynchronous one.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = IN_CHROMIUM
 
 
 def events() -> Iterator[dict]:
@@ -80,10 +72,7 @@ class Watched:
 def watched(request: pytest.FixtureRequest, live_server, acme: Hub) -> Iterator[Watched]:
     """A page just after login."""
     width, height, theme = request.param
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with chromium() as browser:
         page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme).new_page()
         watched = Watched(page, live_server.url)
         page.goto(f"{live_server.url}/hubs/acme/engagement")
@@ -92,7 +81,6 @@ def watched(request: pytest.FixtureRequest, live_server, acme: Hub) -> Iterator[
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url("**/hubs/acme/engagement")
         yield watched
-        browser.close()
 
 
 def number(page: Page, metric: str) -> str:

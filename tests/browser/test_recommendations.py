@@ -1,7 +1,6 @@
 """The page of recommendations in a real browser."""
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,24 +9,17 @@ from pathlib import Path
 import pytest
 from django.core import management
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from events.catalogue import forget
 from events.models import Hub
 from speed.consumer import apply_new
+from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.caches import renew
 from views_layer.links import token_of
 from views_layer.models import ShareLink
 
-CHROMIUM = "/usr/bin/chromium"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.usefixtures("redis_url"),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-# Playwright's own event loop makes Django take this thread for an asynchronous one.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = IN_CHROMIUM
 MEDIA = 26
 
 
@@ -68,14 +60,10 @@ def home(tmp_path: Path, live_server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with chromium() as browser:
         page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(60_000)
         yield page
-        browser.close()
 
 
 def test_its_page_is_for_everybody(page: Page, home: str) -> None:

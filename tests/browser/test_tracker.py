@@ -1,19 +1,17 @@
 """The tracker in a real browser, on a website of another origin, against a running collector."""
 
 import itertools
-import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from events import catalogue
 from events.collector import Collector
@@ -21,19 +19,13 @@ from events.log import event_log
 from events.models import ApiKey, Hub
 from speed import consumer
 from tests.api.test_stats_oracle import fresh  # noqa: F401 (a fixture)
+from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.browser.hub_pages import STUB, Gate, collector, website
 from tests.waiting import until
 
-CHROMIUM = "/usr/bin/chromium"
 # The headless one says that it is, and counts as a robot.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-# Playwright's own event loop makes Django take this thread for an asynchronous one.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = IN_CHROMIUM
 
 PATIENCE_S = 10
 HIDE = """hidden => {
@@ -129,13 +121,8 @@ def call(page: Page, *calls: str) -> Any:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--user-agent={USER_AGENT}"],
-        )
+    with chromium(f"--user-agent={USER_AGENT}") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

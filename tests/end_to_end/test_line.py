@@ -17,13 +17,11 @@ import psutil
 import pytest
 
 from statsproject.supervisor import MARK
-from tests.waiting import free_port, until
+from tests.waiting import HEALED_S, READY_S, VISIBLE_S, free_port, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S, VISIBLE_S, HEALED_S = 120, 60, 90
-"""When a machine that is busy has to be done; how long it takes on one that is not is measured in `bench`."""
 SPOKEN = {"web": "granian", "worker-speed": "--queues speed", "redis": "redis-server"}
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import mongo
-from tests.end_to_end.test_line import HEALED_S, READY_S, VISIBLE_S, Line, view
-from tests.waiting import until
+from tests.end_to_end.test_line import Line, view
+from tests.waiting import HEALED_S, READY_S, VISIBLE_S, until
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve")]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_line import HEALED_S, READY_S, VISIBLE_S, Line, view
+from tests.end_to_end.test_line import Line, view
 from tests.services.redis_server import BehindSentinels, Redis, WithTls, make_authority
 from tests.services.server import Missing
-from tests.waiting import until
+from tests.waiting import HEALED_S, READY_S, VISIBLE_S, until
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve")]
 

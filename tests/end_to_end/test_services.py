@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.end_to_end.test_line import HEALED_S, READY_S, ROOT, VISIBLE_S, Line, view
+from tests.end_to_end.test_line import ROOT, Line, view
 from tests.services.elastic import Elasticsearch
 from tests.services.postgres import PostgreSQL
 from tests.services.proxy import Proxy
 from tests.services.redis_server import Redis
 from tests.services.server import Missing, Server
-from tests.waiting import until
+from tests.waiting import HEALED_S, READY_S, VISIBLE_S, until
 
 pytestmark = [pytest.mark.services, pytest.mark.e2e, pytest.mark.slow]
 

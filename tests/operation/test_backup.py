@@ -18,8 +18,8 @@ import pytest
 from django.db import connections
 
 from statsproject import backup
-from tests.end_to_end.test_line import HEALED_S, READY_S, Line, view
-from tests.waiting import until
+from tests.end_to_end.test_line import Line, view
+from tests.waiting import HEALED_S, READY_S, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 

@@ -19,11 +19,10 @@ import pytest
 from events.log import LogCorrupt
 from events.logs.orm import unpack
 from tests.end_to_end.test_line import Line
-from tests.waiting import until
+from tests.waiting import READY_S, VISIBLE_S, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
-READY_S, VISIBLE_S = 120, 60
 FORWARDED, FORWARDED_6 = "203.0.113.77", "2001:db8:77:1:aaaa:bbbb:cccc:dddd"
 FORWARDED_BAD = "203.0.113.78"
 GIVEN, GIVEN_6, GIVEN_BAD = "198.51.100.88", "2001:db8:88:1:aaaa:bbbb:cccc:dddd", "198.51.100.89"

@@ -1,7 +1,6 @@
 """Every page in a real browser: its policy is never violated, and text of an event never runs."""
 
 import json
-import os
 import urllib.parse
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,24 +13,16 @@ from django.contrib.auth.models import Group, User
 from django.core import management
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from events.catalogue import forget
 from events.models import ApiKey, Hub, Media, Membership, RejectedEvent
 from speed.consumer import apply_new
+from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.security import hostile
 from views_layer.pages.panels import PANELS
 
-CHROMIUM = "/usr/bin/chromium"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.django_db(databases="__all__", transaction=True),
-    pytest.mark.usefixtures("redis_url"),
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}"),
-]
-# Playwright's own event loop makes Django take this thread for an asynchronous one.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 LINKS = "[href], [src], [action], [formaction], [xlink\\:href]"
 WRITTEN_LINKS = f"""
     [...document.querySelectorAll({json.dumps(LINKS)})]
@@ -112,13 +103,9 @@ def hub(tmp_path: Path) -> Hub:
 @pytest.fixture(params=["light"])
 def watched(request: pytest.FixtureRequest, live_server, hub: Hub) -> Iterator[Watched]:
     """A page of nobody."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+    with chromium() as browser:
         page = browser.new_context(color_scheme=request.param, viewport={"width": 1280, "height": 900}).new_page()
         yield Watched(page, live_server.url)
-        browser.close()
 
 
 def log_in(watched: Watched) -> None:

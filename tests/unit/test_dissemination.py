@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from insights.dissemination import Row, Tree
@@ -179,7 +179,6 @@ EVENTS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_it_agrees_with_a_second_opinion_in_any_order(events: list[dict], chance) -> None:
     events = [event | {"id": str(number)} for number, event in enumerate(events)]

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from statsproject.supervisor import MARK
-from tests.waiting import free_port, until
+from tests.waiting import READY_S, free_port, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
@@ -30,8 +30,6 @@ SPOKEN = {
     "beat": " beat ",
     "redis": "redis-server",
 }
-HEALTHY_S = 120
-"""When a machine that is busy has to serve; how long it takes on one that is not is measured in `bench`."""
 
 
 class House:
@@ -95,7 +93,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     house = House(tmp_path_factory.mktemp("house") / "data").start()
     try:
-        until(house.is_healthy, HEALTHY_S)
+        until(house.is_healthy, READY_S)
         yield house
     finally:
         house.stop()
@@ -103,18 +101,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.mark.parametrize("name", ALL_WELL)
 def test_a_killed_part_is_told_and_comes_back(house: House, name: str) -> None:
-    until(house.is_healthy, HEALTHY_S)
+    until(house.is_healthy, READY_S)
     killed = house.part(name)
     assert killed
     killed.kill()
     until(lambda: not house.is_healthy(), 5)
-    until(house.is_healthy, HEALTHY_S)
+    until(house.is_healthy, READY_S)
     assert house.part(name) not in (None, killed)
 
 
 @pytest.mark.parametrize("name", ["worker-speed", "worker-batch", "beat", "redis"])
 def test_a_part_that_hangs_shows_within_five_seconds(house: House, name: str) -> None:
-    until(house.is_healthy, HEALTHY_S)
+    until(house.is_healthy, READY_S)
     hanging = house.part(name)
     assert hanging
     hanging.suspend()
@@ -127,11 +125,11 @@ def test_a_part_that_hangs_shows_within_five_seconds(house: House, name: str) ->
         assert told["healthy"] is False
     finally:
         hanging.resume()
-    until(house.is_healthy, HEALTHY_S)
+    until(house.is_healthy, READY_S)
 
 
 def test_a_second_one_on_the_same_data_is_refused(house: House) -> None:
-    until(house.is_healthy, HEALTHY_S)
+    until(house.is_healthy, READY_S)
     second = subprocess.run(
         [sys.executable, ROOT / "manage.py", "serve"],
         env={**os.environ, "DATA_DIR": str(house.data_dir), "PORT": str(free_port()), "DEMO": "0"},
@@ -151,7 +149,7 @@ def test_a_new_start_copes_with_what_a_killed_one_left_behind(tmp_path: Path) ->
     long_path.mkdir()
     house = House(long_path / "data").start()
     try:
-        until(house.is_healthy, HEALTHY_S)
+        until(house.is_healthy, READY_S)
         orphans = house.processes()
         assert house.process
         for orphan in orphans:
@@ -161,7 +159,7 @@ def test_a_new_start_copes_with_what_a_killed_one_left_behind(tmp_path: Path) ->
         with (house.data_dir / "redis" / "appendonly.aof").open("ab") as aof:
             aof.write(b"*3\r\n$3\r\nSET\r\n$1\r\nx")
         house.start()
-        until(house.is_healthy, HEALTHY_S)
+        until(house.is_healthy, READY_S)
         assert not any(orphan.is_running() for orphan in orphans)
     finally:
         house.stop()
@@ -173,7 +171,7 @@ def test_an_append_only_file_that_redis_refuses_is_set_aside(tmp_path: Path) -> 
     (house.data_dir / "redis" / "appendonly.aof").write_bytes(b"no commands of Redis\r\n" * 100)
     house.start()
     try:
-        until(house.is_healthy, HEALTHY_S)
+        until(house.is_healthy, READY_S)
         assert len(list((house.data_dir / "redis").glob("appendonly.refused-*"))) == 1
     finally:
         house.stop()

@@ -86,10 +86,9 @@ def test_what_no_daily_run_has_learnt_yet_is_learnt_by_who_asks_and_kept() -> No
     assert kept() == [(hourly.epoch, b"a")]
 
 
-def test_the_worker_learns_what_is_missing_once_for_each_epoch(monkeypatch) -> None:
+def test_the_worker_learns_what_is_missing_once_for_each_epoch() -> None:
     append("a")
     hourly = seam.run_now(Run.HOURLY)
-    monkeypatch.setattr("batch.lessons._looked_at", lessons._LookedAt())
     lessons.learn_missing()
     assert kept() == [(hourly.epoch, b"a")]
     Learnt.objects.all().delete()

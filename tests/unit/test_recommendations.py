@@ -10,7 +10,7 @@ import pytest
 from insights.recommendations import candidates, day_ahead, evaluation, published
 from insights.recommendations.candidates import affinities
 from insights.recommendations.interactions import interactions
-from insights.recommendations.model import AUDIENCE, Model, News, learn, model_of, recommend
+from insights.recommendations.model import AUDIENCE, Model, News, Shelf, learn, model_of
 from insights.recommendations.ranking import ndcg, ranked, recall
 from tests.plain_recommendations import plain_cosine, plain_neighbours
 
@@ -48,6 +48,10 @@ def model(**changes) -> Model:
         "weights": [[1_000_000, 500_000], [1_000_000], [500_000]],
     }
     return Model(**kept | changes)
+
+
+def recommend(model: Model, sources: list[str], taken: set[str], news: list[News], limit: int) -> list[dict]:
+    return Shelf(model, news).recommend(sources, taken, limit)
 
 
 def named(*args, **kwargs) -> list[tuple[str, str | None]]:

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
@@ -19,12 +18,12 @@ from views_layer.ask import utc
 from views_layer.insights import Spread, spread
 from views_layer.pages.downloads import csv_file
 from views_layer.pages.figures import bucket_label, bucket_tick
-from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import DISSEMINATION
 from views_layer.pages.rows import media_of
-from views_layer.pages.selection import INTERVALS, Choice, Selection, with_half_open_dates
+from views_layer.pages.selection import INTERVALS, Choice, Selection
 from views_layer.pages.trust import reliance
-from views_layer.pages.viewer import Request, Viewer, for_viewer
+from views_layer.pages.viewer import Request, Viewer
+from views_layer.pages.whole import Found, page_of
 from views_layer.pages.wording import ABSENT_NUMBER, count, decimal, percent, time_spent, value_of
 from views_layer.period import boundaries
 from views_layer.question import QueryError
@@ -76,39 +75,28 @@ class Leaf:
     more: str
 
 
-@for_viewer
-def dissemination(request: Request, viewer: Viewer) -> HttpResponseBase:
+@page_of(DISSEMINATION)
+def dissemination(request: Request, viewer: Viewer, selection: Selection, now: datetime) -> Found:
     """The page, a part of its tree as a fragment, or one of its tables as CSV."""
-    if not viewer.may_open(DISSEMINATION):
-        raise Http404(_("This link shows a part of the hub."))
-    url = viewer.url(DISSEMINATION.name)
-    if (changed := with_half_open_dates(request.GET)) is not None:
-        return redirect(f"{url}?{changed.urlencode()}")
-    now = timezone.now()
-    selection = Selection(viewer.hub, request.GET, "shares", viewer.forced)
-    context: dict[str, Any] = {"panel": DISSEMINATION, "frame": frame_of(viewer, DISSEMINATION, selection, now)}
-    try:
-        found = _spread(selection, now)
-        if request.GET.get("format") == "csv":
-            return _download(request.GET.get("table", ""), found, selection, now)
-        if request.htmx and "branch" in request.GET:
-            return _branch(request, found.tree, url, selection)
-        context |= _page(request, viewer, found, selection, now)
-    except QueryError as error:
-        return render(request, "pages/query_error.html", context | {"error": error}, status=400)
-    return render(request, "pages/dissemination.html", context)
+    found = _spread(selection, now)
+    if request.GET.get("format") == "csv":
+        return _download(request.GET.get("table", ""), found, selection, now)
+    if request.htmx and "branch" in request.GET:
+        return _branch(request, found.tree, viewer.url(DISSEMINATION.name), selection)
+    return "dissemination", _page(request, viewer, found, selection, now)
 
 
 def _spread(selection: Selection, now: datetime) -> Spread:
     """The tree of the media chosen; of all media where none is, or several. Raises QueryError."""
     media = selection.filters.get("media", [])
-    return spread(selection.hub, selection.learning(**({"media": media[0]} if len(media) == 1 else {})), now)
+    return spread(selection.hub, selection.unfiltered(**({"media": media[0]} if len(media) == 1 else {})), now)
 
 
 def _page(request: Request, viewer: Viewer, found: Spread, selection: Selection, now: datetime) -> dict[str, Any]:
     tree = found.tree
     url = viewer.url(DISSEMINATION.name)
-    growth = _growth(found, selection, now)
+    interval = _interval(found, selection, now)
+    growth = _growth(found, interval, selection, now)
     branch = _node(tree, request.GET.get("branch", ""))
     start = _known_start(found)
     query = {"from": utc(moment_of(start)), "to": utc(moment_of(found.end))}
@@ -121,7 +109,7 @@ def _page(request: Request, viewer: Viewer, found: Spread, selection: Selection,
         "growth": growth,
         "growth_summary": _growth_summary(growth),
         "intervals": [
-            Choice(str(INTERVALS[name]), selection.query(interval=name), name == _interval(found, selection, now), name)
+            Choice(str(INTERVALS[name]), selection.query(interval=name), name == interval, name)
             for name in selection.intervals(now)
         ],
         "generations": [_texts(row, "generation") for row in tree.generations()],
@@ -142,16 +130,13 @@ def _page(request: Request, viewer: Viewer, found: Spread, selection: Selection,
 
 def _known_start(found: Spread) -> int:
     """Where the range begins; of all time, at the first event."""
-    first = found.tree.first_at()
+    first = found.tree.first_at
     return found.start or (found.end - 1 if first is None else first)
 
 
 def _media(selection: Selection, now: datetime) -> list[Choice]:
     """All media, and those that were shared most in the period."""
-    asked = selection.asked(["shares"], now, by="media", order="-shares", limit=MEDIA_SHOWN)
-    for name in selection.filters:
-        asked.pop(name, None)
-    asked["action"] = "share"
+    asked = selection.unfiltered(metrics="shares", by="media", order="-shares", limit=MEDIA_SHOWN, action="share")
     shared = [row for row in ask(selection.hub, asked, now)["results"] if row["media"] is not None]
     chosen = selection.filters.get("media", [])
     current = chosen[0] if len(chosen) == 1 else ""
@@ -196,10 +181,9 @@ def _interval(found: Spread, selection: Selection, now: datetime) -> str:
     return next(name for name in names[names.index(asked) :] if fitting[name] <= BUCKETS_AT_MOST)
 
 
-def _growth(found: Spread, selection: Selection, now: datetime) -> list[dict[str, Any]]:
+def _growth(found: Spread, interval: str, selection: Selection, now: datetime) -> list[dict[str, Any]]:
     """Shares and arrivals of each bucket that has begun."""
     zone = selection.zone()
-    interval = _interval(found, selection, now)
     bounds = boundaries(_known_start(found), found.end, interval, zone)
     starts = [moment_of(at).astimezone(zone) for at in bounds[:-1]]
     many_days = interval == "hour" and len({start.date() for start in starts}) > 1
@@ -289,7 +273,7 @@ def _download(name: str, found: Spread, selection: Selection, now: datetime) -> 
 
 def _growth_rows(found: Spread, selection: Selection, now: datetime) -> Iterator[list]:
     yield [_("Time"), _("Shares"), _("Arrivals")]
-    for bucket in _growth(found, selection, now):
+    for bucket in _growth(found, _interval(found, selection, now), selection, now):
         yield [bucket["time"].isoformat(), *(cell["value"] for cell in bucket["cells"])]
 
 

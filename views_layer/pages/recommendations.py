@@ -6,9 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from babel.numbers import format_decimal
-from django.http import Http404, HttpResponseBase
-from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -29,14 +26,14 @@ from insights.recommendations.model import AUDIENCE, Model, Shelf
 from views_layer.ask import every_page, every_row
 from views_layer.media import find
 from views_layer.pages.downloads import csv_file
-from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import RECOMMENDATIONS
 from views_layer.pages.rows import media_of
-from views_layer.pages.selection import Selection, with_half_open_dates
+from views_layer.pages.selection import Selection
 from views_layer.pages.trust import reliance
-from views_layer.pages.viewer import Request, Viewer, for_viewer
+from views_layer.pages.viewer import Request, Viewer
+from views_layer.pages.whole import Found, page_of
 from views_layer.pages.wording import ABSENT_NUMBER, count, decimal, locale, percent, time_of_day
-from views_layer.question import LIMIT, QueryError
+from views_layer.question import LIMIT
 from views_layer.recommendations import Known, shelf_at
 
 POPULAR_SHOWN = 10
@@ -81,41 +78,25 @@ class Line:
     readers: str
 
 
-@for_viewer
-def recommendations(request: Request, viewer: Viewer) -> HttpResponseBase:
+@page_of(RECOMMENDATIONS)
+def recommendations(request: Request, viewer: Viewer, selection: Selection, now: datetime) -> Found:
     """The page, or its table as CSV."""
-    if not viewer.may_open(RECOMMENDATIONS):
-        raise Http404(_("This link shows a part of the hub."))
-    url = viewer.url(RECOMMENDATIONS.name)
-    if (changed := with_half_open_dates(request.GET)) is not None:
-        return redirect(f"{url}?{changed.urlencode()}")
-    now = timezone.now()
-    selection = Selection(viewer.hub, request.GET, "clicks", viewer.forced)
-    context: dict[str, Any] = {"panel": RECOMMENDATIONS, "frame": frame_of(viewer, RECOMMENDATIONS, selection, now)}
-    try:
-        shelf, known = shelf_at(viewer.hub, now)
-        followed = _followed(selection, now)
-        if request.GET.get("format") == "csv":
-            return csv_file(_rows(shelf, followed, viewer), f"{viewer.hub.slug}-recommendations.csv")
-        context |= reliance(followed.query, followed.meta, viewer, selection, now)
-        context |= {"audience": AUDIENCE, "is_empty": not shelf.visitors}
-        if shelf.visitors:
-            context |= _page(request, viewer, shelf, followed, selection)
-            context |= {"model": _model(known, selection, now), "groups": _groups(followed)}
-    except QueryError as error:
-        return render(request, "pages/query_error.html", context | {"error": error}, status=400)
-    return render(request, "pages/recommendations.html", context)
+    shelf, known = shelf_at(viewer.hub, now)
+    followed = _followed(selection, now)
+    if request.GET.get("format") == "csv":
+        return csv_file(_rows(shelf, followed, viewer), f"{viewer.hub.slug}-recommendations.csv")
+    shown = reliance(followed.query, followed.meta, viewer, selection, now)
+    shown |= {"audience": AUDIENCE, "is_empty": not shelf.visitors}
+    if shelf.visitors:
+        shown |= _page(request, viewer, shelf, followed, selection)
+        shown |= {"model": _model(known, selection, now), "groups": _groups(followed)}
+    return "recommendations", shown
 
 
 def _followed(selection: Selection, now: datetime) -> Followed:
     """Raises QueryError."""
-    asked = selection.asked(["clicks", "visitors"], now, by="target,media", limit=LIMIT)
-    lists = selection.asked(["events"], now, by="target", limit=LIMIT)
-    for question in (asked, lists):
-        for name in selection.filters:
-            question.pop(name, None)
-    asked["action"] = "click"
-    lists["action"] = "feature"
+    asked = selection.unfiltered(metrics="clicks,visitors", by="target,media", limit=LIMIT, action="click")
+    lists = selection.unfiltered(metrics="events", by="target", limit=LIMIT, action="feature")
     lists.setlist("target", [SHOWN, SHOWN_HELD_OUT])
     shown = {row["target"]: row["events"] for row in every_row(selection.hub, lists, now)}
     pairs: dict[tuple[str | None, str], tuple[int, int]] = {}

@@ -11,27 +11,24 @@ from typing import Any
 import numpy as np
 from babel.numbers import format_currency
 from django.http import Http404, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from aggregations.buckets import moment_of
-from insights.retribution import MILLION, VISITS, Paths, common_paths, credited, credits
+from insights.retribution import MILLION, VISITS, Paths, common_paths, credits, listed
 from insights.statement import Line
 from views_layer.ask import answer as ask
 from views_layer.ask import utc
 from views_layer.insights import Visited, read_goal, read_model, visited
 from views_layer.models import Statement, in_units
 from views_layer.pages.downloads import csv_file
-from views_layer.pages.frame import frame_of
 from views_layer.pages.panels import RETRIBUTION
-from views_layer.pages.selection import Choice, Selection, with_half_open_dates
+from views_layer.pages.selection import Choice, Selection
 from views_layer.pages.trust import reliance
-from views_layer.pages.viewer import Request, Viewer, for_viewer
+from views_layer.pages.viewer import Request, Viewer
+from views_layer.pages.whole import Found, page_of
 from views_layer.pages.wording import ABSENT_NUMBER, count, dated, decimal, locale, share, value_of
-from views_layer.question import QueryError
 from views_layer.statements import lines_of, model_of, owed
 
 ROWS_SHOWN = 100
@@ -51,31 +48,18 @@ MODEL_TEXTS: dict[str, tuple[str | Promise, str | Promise]] = {
 """Title and definition of each model, in order."""
 
 
-@for_viewer
-def retribution(request: Request, viewer: Viewer) -> HttpResponseBase:
+@page_of(RETRIBUTION)
+def retribution(request: Request, viewer: Viewer, selection: Selection, now: datetime) -> Found:
     """The page of the hub, or that of an intermediary; one of its tables, or a statement, as a file."""
-    if not viewer.may_open(RETRIBUTION):
-        raise Http404(_("This link shows a part of the hub."))
-    url = viewer.url(RETRIBUTION.name)
-    if (changed := with_half_open_dates(request.GET)) is not None:
-        return redirect(f"{url}?{changed.urlencode()}")
     if "statement" in request.GET and viewer.sees_all:
         return _statement_file(viewer, request.GET["statement"], request.GET.get("format", ""))
-    now = timezone.now()
-    selection = Selection(viewer.hub, request.GET, "visits", viewer.forced)
-    context: dict[str, Any] = {"panel": RETRIBUTION, "frame": frame_of(viewer, RETRIBUTION, selection, now)}
-    try:
-        goal, model = read_goal(request.GET), _model(request, viewer)
-        found = visited(viewer.hub, selection.learning(), now)
-        if request.GET.get("format") == "csv":
-            return _download(request.GET.get("table", ""), viewer, found, goal, model)
-        context |= _common(viewer, found, selection, goal, model, now)
-        parts = _page if viewer.sees_all else _page_of_intermediaries
-        context |= parts(viewer, found, selection, goal, model)
-    except QueryError as error:
-        return render(request, "pages/query_error.html", context | {"error": error}, status=400)
-    name = "retribution" if viewer.sees_all else "intermediary"
-    return render(request, f"pages/{name}.html", context)
+    goal, model = read_goal(request.GET), _model(request, viewer)
+    found = visited(viewer.hub, selection.unfiltered(), now)
+    if request.GET.get("format") == "csv":
+        return _download(request.GET.get("table", ""), viewer, found, goal, model)
+    template, parts = ("retribution", _page) if viewer.sees_all else ("intermediary", _page_of_intermediaries)
+    common = _common(viewer, found, selection, goal, model, now)
+    return template, common | parts(viewer, found, selection, goal, model)
 
 
 def _model(request: Request, viewer: Viewer) -> str:
@@ -112,9 +96,7 @@ def _starts(viewer: Viewer, found: Visited) -> list[int]:
 
 def _goals(selection: Selection, goal: str, now: datetime) -> list[Choice]:
     """Visits, and the actions of the period, most frequent first."""
-    asked = selection.asked(["events"], now, by="action", order="-events", limit=GOALS_SHOWN)
-    for name in selection.chosen:
-        asked.pop(name, None)
+    asked = selection.unfiltered(metrics="events", by="action", order="-events", limit=GOALS_SHOWN)
     for name, values in selection.forced.items():
         asked.setlist(name, values)
     actions = [row["action"] for row in ask(selection.hub, asked, now)["results"]]
@@ -129,28 +111,28 @@ def _goal_title(goal: str) -> str:
 def _page(viewer: Viewer, found: Visited, selection: Selection, goal: str, model: str) -> dict[str, Any]:
     """The parts that are about all intermediaries."""
     paths = found.visits.paths(goal, found.start, found.end)
-    dealt = credited(paths, goal, model)
+    by_model = _by_model(paths)
+    dealt = listed(paths, by_model[model])
     amounts = _amounts(owed(viewer.hub, found.visits, model, found.start, found.end), goal)
-    table = _side_by_side(paths)
+    table = _side_by_side(by_model)
     url = viewer.url(RETRIBUTION.name)
     return {
-        "total": count(dealt["total"]),
+        "total": count(paths.count),
         "credits": [
             {
                 "label": value_of("intermediary", row["intermediary"]),
-                "bar": f"{100 * row['credit'] / dealt['credits'][0]['credit']:.1f}",
+                "bar": f"{100 * row['credit'] / dealt[0]['credit']:.1f}",
                 "credit": _credit(row["credit"]),
-                "part": share(row["credit"], dealt["total"]),
+                "part": share(row["credit"], paths.count),
                 "amount": amounts.get(row["intermediary"], ""),
             }
-            for row in dealt["credits"][:ROWS_SHOWN]
+            for row in dealt[:ROWS_SHOWN]
         ],
-        "credit_count": len(dealt["credits"]),
+        "credit_count": len(dealt),
         "has_amounts": bool(amounts),
         "side_by_side": [(name, [_credit(part) for part in parts]) for name, parts in table[:ROWS_SHOWN]],
         "paths": [
-            ([*names], count(number), share(number, dealt["total"]))
-            for names, number in common_paths(paths, PATHS_SHOWN)
+            ([*names], count(number), share(number, paths.count)) for names, number in common_paths(paths, PATHS_SHOWN)
         ],
         "path_count": count(len(paths.sequences) + bool(paths.direct)),
         "statements": [_statement_row(statement) for statement in _statements(viewer)],
@@ -159,11 +141,14 @@ def _page(viewer: Viewer, found: Visited, selection: Selection, goal: str, model
     }
 
 
-def _side_by_side(paths: Paths) -> list[tuple[str, list[float]]]:
+def _by_model(paths: Paths) -> dict[str, dict[str, int]]:
+    return {name: credits(paths, name) for name in MODEL_TEXTS}
+
+
+def _side_by_side(by_model: dict[str, dict[str, int]]) -> list[tuple[str, list[float]]]:
     """Each intermediary with its credit by each model; those with most by the first model first, then by name."""
-    by_model = [credits(paths, model) for model in MODEL_TEXTS]
-    names = {name for dealt in by_model for name in dealt}
-    rows = [(name, [dealt.get(name, 0) / MILLION for dealt in by_model]) for name in names]
+    names = {name for dealt in by_model.values() for name in dealt}
+    rows = [(name, [dealt.get(name, 0) / MILLION for dealt in by_model.values()]) for name in names]
     return sorted(rows, key=lambda row: (-row[1][0], row[0]))
 
 
@@ -231,7 +216,7 @@ def _page_of_intermediaries(
     """What the codes of a link see of themselves: credits, amounts and lines of statements. No totals, no parts."""
     codes = viewer.intermediaries
     paths = found.visits.paths(goal, found.start, found.end)
-    by_model = {name: credits(paths, name) for name in MODEL_TEXTS}
+    by_model = _by_model(paths)
     amounts = _amounts(owed(viewer.hub, found.visits, model, found.start, found.end), None)
     url = viewer.url(RETRIBUTION.name)
     return {
@@ -310,8 +295,9 @@ def _credit_rows(viewer: Viewer, found: Visited, goal: str, model: str) -> Itera
         if line.goal == goal:
             own = sums.setdefault(line.intermediary, {})
             own[currency] = own.get(currency, 0) + line.amount
+    paths = found.visits.paths(goal, found.start, found.end)
     yield [_("Intermediary"), _("Credit"), _("Amount"), _("Currency")]
-    for row in credited(found.visits.paths(goal, found.start, found.end), goal, model)["credits"]:
+    for row in listed(paths, credits(paths, model)):
         name, owing = row["intermediary"], [*sums.get(row["intermediary"], {}).items()]
         if not owing:
             yield [name, row["credit"], None, None]
@@ -321,7 +307,7 @@ def _credit_rows(viewer: Viewer, found: Visited, goal: str, model: str) -> Itera
 
 def _model_rows(viewer: Viewer, found: Visited, goal: str, model: str) -> Iterator[list]:
     yield [_("Intermediary"), *(str(title) for title, _definition in MODEL_TEXTS.values())]
-    for name, parts in _side_by_side(found.visits.paths(goal, found.start, found.end)):
+    for name, parts in _side_by_side(_by_model(found.visits.paths(goal, found.start, found.end))):
         yield [name, *parts]
 
 

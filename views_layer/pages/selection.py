@@ -133,29 +133,22 @@ class Selection:
 
     def asked(self, metrics: list[str], now: datetime, **extra: str | int) -> QueryDict:
         """The parameters of one question to the API about this state."""
+        asked = self.unfiltered(metrics=",".join(dict.fromkeys(metrics)), **extra)
+        for name in self.filters.keys() - extra.keys():
+            asked.setlist(name, self.filters[name])
+        return asked
+
+    def unfiltered(self, **extra: str | int) -> QueryDict:
+        """The parameters of a question about the range and the robots of this state alone."""
         asked = QueryDict(mutable=True)
         for name in ("from", "to", "timezone"):
             if name in self.state:
                 asked[name] = self.state.get(name, "")
         if not self.has_dates:
             asked["period"] = self.period
-        for name, values in self.filters.items():
-            asked.setlist(name, values)
         asked["robots"] = self.robots
-        asked["metrics"] = ",".join(dict.fromkeys(metrics))
         for name, value in extra.items():
             asked[name] = str(value)
-        return asked
-
-    def learning(self, **extra: str) -> QueryDict:
-        """The parameters of a question about what is learnt: the range and the robots of this state, and no filter."""
-        asked = QueryDict(mutable=True)
-        names = ("from", "to", "timezone") if self.has_dates else ("timezone",)
-        values = {name: self.state.get(name, "") for name in names if name in self.state}
-        if not self.has_dates:
-            values["period"] = self.period
-        for name, value in (values | {"robots": self.robots} | extra).items():
-            asked[name] = value
         return asked
 
     @property
