@@ -5,7 +5,7 @@ from playwright.sync_api import TimeoutError, expect
 
 from tests.browser import test_panel
 from tests.browser.test_panel import Watched, number
-from views_layer.pages.panels import PANELS
+from views_layer.pages.panels import TABS
 
 pytestmark = test_panel.pytestmark
 acme, watched = test_panel.acme, test_panel.watched
@@ -80,7 +80,7 @@ def test_the_chart_is_saved_as_a_picture_and_the_tables_as_csv(watched: Watched)
 def test_nothing_scrolls_sideways_at_any_width(watched: Watched, language: str) -> None:
     page = watched.page
     wide = {}
-    for path in (*(panel.name for panel in PANELS), "links", "restatements"):
+    for path in (*(panel.name for panel in TABS), "links", "restatements"):
         page.goto(f"{origin(watched)}/hubs/acme/{path}?lang={language}&period=7d")
         for width in (320, 390, 768, 1280, 2560):
             page.set_viewport_size({"width": width, "height": 900})

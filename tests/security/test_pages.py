@@ -20,7 +20,7 @@ from events.models import ApiKey, Hub, Media, Membership, RejectedEvent
 from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.security import hostile
-from views_layer.pages.panels import PANELS
+from views_layer.pages.panels import TABS
 
 pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 LINKS = "[href], [src], [action], [formaction], [xlink\\:href]"
@@ -117,7 +117,7 @@ def log_in(watched: Watched) -> None:
 
 
 def panel_paths() -> Iterator[str]:
-    for panel in PANELS:
+    for panel in TABS:
         yield f"/hubs/acme/{panel.name}?period=7d&compare=previous&robots=include"
         for table in panel.tables:
             yield f"/hubs/acme/{panel.name}/{table.name}?period=7d&robots=include"
