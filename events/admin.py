@@ -86,6 +86,7 @@ class HubAdmin(ModelAdmin):
     search_fields = ["slug", "title"]
     fieldsets = [
         (None, {"fields": ["slug", "title", "timezone", "created_at"], "description": NEVER_DELETED}),
+        ("Recommendations", {"fields": ["embeds_recommendations"]}),
         ("Retention", {"fields": ["keep_events_days", "events_since", "keep_rows_days", "rows_since"]}),
     ]
     readonly_fields = ["created_at", "events_since", "rows_since"]

@@ -152,7 +152,7 @@ def _public(environ: dict, hubs: Callable[[str], int | None]) -> Caller:
     return Caller(
         hubs,
         address=address_of(environ),
-        user_agent=UNPRINTABLE.sub("", environ.get("HTTP_USER_AGENT", ""))[:2_000],
+        user_agent=user_agent_of(environ),
         language=language_of(environ.get("HTTP_ACCEPT_LANGUAGE", "")),
     )
 
@@ -164,6 +164,11 @@ def address_of(environ: dict) -> str:
         if len(hops) >= settings.TRUSTED_PROXIES:
             return hops[-settings.TRUSTED_PROXIES]
     return environ.get("REMOTE_ADDR", "")
+
+
+def user_agent_of(environ: dict) -> str:
+    """What the client says that it is, as an event may hold it."""
+    return UNPRINTABLE.sub("", environ.get("HTTP_USER_AGENT", ""))[:2_000]
 
 
 def language_of(header: str) -> str | None:

@@ -48,6 +48,11 @@ class Hub(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Days; empty: for ever. Older numbers are removed for good each day, with their raw events.",
     )
+    embeds_recommendations = models.BooleanField(
+        "recommendations may be embedded",
+        default=False,
+        help_text="On pages of other sites, without a key: anybody can then read what is popular, and what goes with what.",
+    )
     events_since = models.DateTimeField(null=True, editable=False, help_text="Raw events before it were removed.")
     rows_since = models.DateTimeField(null=True, editable=False, help_text="Numbers before it were removed.")
 

@@ -242,6 +242,11 @@ def unnamed_visit_key(visitor: bytes, first_at: int, ordinal: int) -> bytes:
     return _key(b"visit", visitor.hex().encode(), b"%d" % first_at, b"%d" % ordinal)
 
 
+def lot(visitor: bytes, purpose: bytes) -> int:
+    """What a visitor draws for a purpose: always the same, of 128 bits; it tells neither the key nor another lot."""
+    return int.from_bytes(_key(b"lot", purpose, visitor.hex().encode()))
+
+
 def _cookieless_key(draft: Draft) -> bytes:
     sent, caller = draft.sent, draft.caller
     address, agent = caller.address, caller.user_agent

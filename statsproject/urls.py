@@ -16,6 +16,7 @@ urlpatterns = [
     path("admin/", include(STAFF_URLS)),
     path("admin/", admin.site.urls),
     path("demo/", include("events.demo.reader.urls")),
+    path("embed/", include("views_layer.embed.urls")),
     path("api/", include("views_layer.api.urls")),
     path("", include("views_layer.pages.urls")),
 ]

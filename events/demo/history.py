@@ -21,7 +21,8 @@ CHUNK_EVENTS = 5_000
 
 def demo_hub() -> Hub:
     """The demo hub; made where there is none. Its history ends when it was made."""
-    return Hub.objects.get_or_create(slug=SLUG, defaults={"title": TITLE, "timezone": TIMEZONE})[0]
+    shown = {"title": TITLE, "timezone": TIMEZONE, "embeds_recommendations": True}
+    return Hub.objects.get_or_create(slug=SLUG, defaults=shown)[0]
 
 
 def history(hub: Hub) -> Iterator[Fact]:

@@ -43,6 +43,8 @@ interface Affluence {
    * Returns the choice in force; undefined where none was made yet.
    */
   consent(isGiven?: boolean): boolean | undefined;
+  /** Where `/embed/recommendations.js` is on the page: its list is drawn anew, for a media, or, without one, of what is popular. */
+  recommend?(media?: string): void;
 }
 
 declare const affluence: Affluence;

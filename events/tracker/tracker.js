@@ -1,5 +1,5 @@
 // The tracker: tells the collector what readers do. Guide: docs/tracker.md. Why it is as it is: docs/decisions/010-tracker.md.
-// It is served without comments and indentation (events/tracker/script.py), so a statement never relies on either.
+// It is served without comments and indentation (events/served.py), so a statement never relies on either.
 (() => {
   "use strict";
   const script = document.currentScript;

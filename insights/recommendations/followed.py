@@ -2,7 +2,7 @@
 
 A followed recommendation is a `click` whose target is FOLLOWED and the media, sent from the media where the list stood.
 A shown list is a `feature` event named SHOWN. A tenth of the browsers sees what is popular instead: its clicks and
-lists have names of their own.
+lists have names of their own. So has a list that goes with no media: it is the same for everybody, and of neither group.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 FOLLOWED, FOLLOWED_HELD_OUT = "recommendation:", "recommendation-holdout:"
 SHOWN, SHOWN_HELD_OUT = "recommendations", "recommendations-holdout"
+FOLLOWED_POPULAR, SHOWN_POPULAR = "popular:", "popular"
 LISTS_AT_LEAST = 100
 """Lists shown in each group before the groups are compared."""
 Z = 1.96

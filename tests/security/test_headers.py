@@ -47,7 +47,10 @@ def policy(answer) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/hubs/acme/consultation", "/hubs/none/", "/logout", "/healthz", "/api/metrics", "/api/hubs/acme/stats"],
+    [
+        *("/", "/hubs/acme/consultation", "/hubs/none/", "/logout", "/healthz", "/api/metrics", "/api/hubs/acme/stats"),
+        *("/embed/recommendations?hub=acme", "/embed/recommendations"),
+    ],
 )
 def test_nothing_but_files_of_this_site_runs_in_a_page(root: Client, path: str) -> None:
     answer = root.get(path)
@@ -72,8 +75,9 @@ def test_static_files_have_the_headers_too(tmp_path: Path) -> None:
     assert (answer.status_code, policy(answer)) == (200, STRICT)
 
 
-def test_the_tracker_is_for_other_sites(client: Client) -> None:
-    assert client.get("/tracker.js")["Cross-Origin-Resource-Policy"] == "cross-origin"
+@pytest.mark.parametrize("path", ["/tracker.js", "/embed/recommendations.js"])
+def test_scripts_for_other_sites_may_be_loaded_there(client: Client, path: str) -> None:
+    assert client.get(path)["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
 def test_a_form_without_its_token_is_refused_in_words(root: Client) -> None:

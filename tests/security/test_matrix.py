@@ -94,6 +94,9 @@ ROUTES = {
     "metrics": all_hubs(others=401),
     "tracker.js": all_hubs(others=200),
     "tracker.d.ts": all_hubs(others=200),
+    "embed/recommendations.js": all_hubs(others=200),
+    # To everybody, of a hub that opted in: acme.
+    "embed/recommendations": dict.fromkeys(API, (200, 404, 404)),
     # Open to everybody where there is the hub demo, which is none of these.
     "demo/": all_hubs(others=404),
     "demo/<slug:key>": all_hubs(others=404),
@@ -180,7 +183,8 @@ def path_of(route: str, hub: str) -> str:
     path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
     path = path.replace("<str:leaving>", leaving_token(Subscription(public_id=hub)))
     path = path.replace("<slug:name>", panel.tables[0].name)
-    return "/" + path + ("?metrics=events" if path.rstrip("/").endswith("/stats") else "")
+    question = "?metrics=events" if path.rstrip("/").endswith("/stats") else ""
+    return "/" + path + (f"?hub={hub}" if path == "embed/recommendations" else question)
 
 
 def events(hub: str, note: str, start) -> Iterator[dict]:
@@ -201,7 +205,7 @@ def callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Client
     """Who asks. Both hubs have events before and after the cut, media, rejected events and a restatement."""
     renew(monkeypatch)
     forget()
-    acme, other = (Hub.objects.create(slug=slug) for slug in ("acme", "other"))
+    acme, other = (Hub.objects.create(slug=slug, embeds_recommendations=slug == "acme") for slug in ("acme", "other"))
     for age in (timedelta(hours=30), timedelta(minutes=10)):
         file = tmp_path / "events.jsonl"
         lines = [*events("acme", "anote", timezone.now() - age), *events("other", MARKER, timezone.now() - age)]

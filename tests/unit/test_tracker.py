@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from events.tracker.script import FOLDER, served
+from events.served import served
+from events.tracker.script import SCRIPT
 
-SOURCE = (FOLDER / "tracker.js").read_text(encoding="utf-8")
+SOURCE = SCRIPT.read_text(encoding="utf-8")
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "tracker.md").read_text(encoding="utf-8")
 CALLS = {
     *("view", "page", "share", "link", "download", "print", "play", "click", "search", "feature"),
@@ -19,7 +20,7 @@ CALLS = {
 
 
 def test_it_is_at_most_three_kilobytes() -> None:
-    assert len(served("tracker.js").zipped) <= 3_072
+    assert len(served(SCRIPT).zipped) <= 3_072
 
 
 def test_it_is_answered_to_pages_of_any_origin() -> None:
@@ -40,13 +41,13 @@ def test_it_is_answered_to_pages_of_any_origin() -> None:
         "Access-Control-Allow-Origin": "*",
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
-    assert gzip.decompress(answer.content) == served("tracker.js").plain
+    assert gzip.decompress(answer.content) == served(SCRIPT).plain
 
 
 @pytest.mark.parametrize("encoding", ["", "br", "gzip;q=0", "gzip; q=0.0, br"])
 def test_it_is_plain_for_clients_without_gzip(encoding: str) -> None:
     answer = Client(headers={"Accept-Encoding": encoding}).get("/tracker.js")
-    assert (answer.content, answer.headers.get("Content-Encoding")) == (served("tracker.js").plain, None)
+    assert (answer.content, answer.headers.get("Content-Encoding")) == (served(SCRIPT).plain, None)
 
 
 def test_it_is_not_sent_again_to_who_has_it() -> None:

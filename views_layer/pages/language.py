@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
-ENGLISH = ("/api/", "/admin/", "/metrics", "/healthz", "/tracker", "/demo")
+ENGLISH = ("/api/", "/admin/", "/metrics", "/healthz", "/tracker", "/embed/", "/demo")
 """What programs and staff read is in one language."""
 
 

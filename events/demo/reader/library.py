@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from events.demo.catalogue import CATALOGUE
+
 
 @dataclass(frozen=True)
 class Lamp:
@@ -47,6 +49,8 @@ class Medium:
     text: str
     pages: tuple[Page, ...] = ()
     seconds: int = 0
+    cover: Page | None = None
+    """All that can be seen of a media of the history."""
 
     @property
     def leaves(self) -> list[tuple[tuple[int, Page], tuple[int, Page]]]:
@@ -180,6 +184,19 @@ POSTER = Medium("orbe-poster", "image", "Orbe, the Poster", "The lamp of the sea
 FILM = Medium("blue-hour", "video", "The Blue Hour", "A film of 45 seconds: dusk comes, lamps answer.", seconds=45)
 
 SHELF = {medium.key: medium for medium in (WINTER_LIGHT, HANGING_GUIDE, FILM, POSTER)}
+
+SCENES = ("night", "living", "dining", "bedroom", "garden")
+HISTORY = {
+    told.key: Medium(
+        told.key,
+        told.kind,
+        told.title,
+        "",
+        cover=Page("cover", told.title, scene=SCENES[number % len(SCENES)], kicker=told.kind),
+    )
+    for number, told in enumerate(CATALOGUE)
+}
+"""The media of which the demo hub has three months of history; recommendations lead to them."""
 
 NETWORKS = {
     "linkedin": "LinkedIn",

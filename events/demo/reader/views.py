@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from events.demo.history import SLUG
-from events.demo.reader.library import NETWORKS, SHELF, WINTER_LIGHT, Medium, search
+from events.demo.reader.library import HISTORY, NETWORKS, SHELF, WINTER_LIGHT, Medium, search
 from events.models import Hub
 
 DRAWN = Path(__file__).parent / "static" / "reader"
@@ -39,15 +39,16 @@ def shelf(request: HttpRequest, hub: Hub) -> HttpResponse:
 
 @of_the_demo
 def medium(request: HttpRequest, hub: Hub, key: str) -> HttpResponse:
-    """A document, an image or a film, to be read."""
-    medium = _medium(key)
-    return render(request, f"reader/{medium.kind}.html", {"hub": hub, "medium": medium, "networks": NETWORKS.items()})
+    """A document, an image or a film, to be read; of a media of the history its cover."""
+    medium = _medium(key, SHELF | HISTORY)
+    template = "history" if medium.cover else medium.kind
+    return render(request, f"reader/{template}.html", {"hub": hub, "medium": medium, "networks": NETWORKS.items()})
 
 
 @of_the_demo
 def download(request: HttpRequest, hub: Hub, key: str) -> HttpResponse:
     """A document as one HTML file that needs no other; an image as its drawing. A film is not to be had."""
-    medium = _medium(key)
+    medium = _medium(key, SHELF)
     if medium.kind == "document":
         look = {"medium": medium, "styles": (DRAWN / "pages.css").read_text(encoding="utf-8")}
         answer, ending = render(request, "reader/download.html", look), "html"
@@ -59,7 +60,7 @@ def download(request: HttpRequest, hub: Hub, key: str) -> HttpResponse:
     return answer
 
 
-def _medium(key: str) -> Medium:
-    if key not in SHELF:
-        raise Http404(f"The demo has no media {key!r}; it has {', '.join(SHELF)}.")
-    return SHELF[key]
+def _medium(key: str, media: dict[str, Medium]) -> Medium:
+    if key not in media:
+        raise Http404(f"The demo has no media {key!r} here; it has {', '.join(media)}.")
+    return media[key]
