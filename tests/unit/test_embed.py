@@ -224,7 +224,7 @@ def counted() -> tuple[list[int], Callable]:
 
 
 def test_a_display_is_made_once_in_some_seconds() -> None:
-    clock, (made, make) = Clock(), counted()
+    clock, (_made, make) = Clock(), counted()
     displays = Displays(make, clock)
     hubs = [Hub(pk=1), Hub(pk=2)]
     found = [displays.of(hub) for hub in (*hubs, *hubs)]
@@ -261,6 +261,26 @@ def test_while_a_display_is_renewed_the_one_before_is_shown() -> None:
     may_end.set()
     renewing.join()
     assert (found, displays.of(Hub(pk=1)), made) == ("old", "new", ["old", "new"])
+
+
+def test_while_the_first_display_is_made_others_are_told_to_come_again(acme: Hub, client: Client, monkeypatch) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def make(hub: Hub) -> Any:
+        begun.set()
+        assert may_end.wait(10)
+        return "made"
+
+    displays = Displays(make)
+    monkeypatch.setattr(lists, "_displays", displays)
+    making = threading.Thread(target=displays.of, args=(acme,))
+    making.start()
+    assert begun.wait(10)
+    answer = client.get(ADDRESS, {"hub": "acme"})
+    may_end.set()
+    making.join()
+    told = (answer.status_code, answer["Retry-After"], answer.json()["error"]["code"], displays.of(acme))
+    assert told == (503, "5", "not_ready", "made")
 
 
 def test_a_display_that_cannot_be_made_is_tried_again() -> None:

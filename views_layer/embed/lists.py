@@ -14,6 +14,7 @@ from typing import Any
 
 from django.http import Http404
 from django.utils import timezone
+from rest_framework.exceptions import APIException
 
 from aggregations.buckets import instant_ms
 from events.directory import Memory
@@ -29,6 +30,16 @@ PURPOSE = b"recommendations"
 KEPT_S = 5.0
 DISPLAYS = 16
 """Hubs whose shelves are kept, those asked last."""
+WAIT_S = 0.2
+
+
+class NotReady(APIException):
+    """A hub's first display is being made; `wait` becomes the header Retry-After, in seconds."""
+
+    status_code = 503
+    default_code = "not_ready"
+    default_detail = "What this hub recommends is being computed; ask again soon."
+    wait = 5
 
 
 class Display:
@@ -59,7 +70,9 @@ class Display:
 class Displays:
     """The displays of the hubs asked last, each kept for KEPT_S.
 
-    One request renews a display; those that come meanwhile get the one before, and wait only where there is none.
+    One request renews a display, and those that come meanwhile get the one before. Where there is none, it may take as
+    long as a model takes to be learnt, and threads that wait for it would be missing everywhere else: after WAIT_S they
+    raise NotReady.
     """
 
     def __init__(self, make: Callable[[Hub], Display], clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,14 +82,15 @@ class Displays:
 
     def of(self, hub: Hub) -> Display:
         place = self._place(hub)
-        if place.until <= self._clock() and place.turn.acquire(blocking=place.display is None):
+        if place.until <= self._clock() and place.turn.acquire(timeout=0 if place.display else WAIT_S):
             try:
                 if place.until <= self._clock():
                     place.display = self._make(hub)
                     place.until = self._clock() + KEPT_S
             finally:
                 place.turn.release()
-        assert place.display is not None
+        if place.display is None:
+            raise NotReady
         return place.display
 
     def _place(self, hub: Hub) -> "_Place":

@@ -185,7 +185,7 @@ FILM = Medium("blue-hour", "video", "The Blue Hour", "A film of 45 seconds: dusk
 
 SHELF = {medium.key: medium for medium in (WINTER_LIGHT, HANGING_GUIDE, FILM, POSTER)}
 
-SCENES = ("night", "living", "dining", "bedroom", "garden")
+SCENES = ("night", "living", "bedroom", "garden")
 HISTORY = {
     told.key: Medium(
         told.key,
