@@ -1,12 +1,16 @@
 """The demo reader in a real browser: what a newcomer does there is in the log, and its pages are for everybody."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect
@@ -15,12 +19,14 @@ from events import catalogue
 from events.collector import Collector
 from events.demo.catalogue import PRODUCTS
 from events.demo.history import demo_hub
-from events.demo.reader.library import LAMPS, SHELF, Find, search
+from events.demo.reader.library import HISTORY, LAMPS, SHELF, Find, search
 from events.log import event_log
+from speed.consumer import apply_new
 from tests.api.test_stats_oracle import fresh  # noqa: F401 (a fixture)
 from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.browser.hub_pages import Gate, collector
 from tests.waiting import until
+from views_layer.pages.wording import ABSENT_NUMBER
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 pytestmark = IN_CHROMIUM
@@ -205,6 +211,42 @@ def test_a_search_finds_pages_and_is_told(site: Site) -> None:
         ("search", None, "Cascade"),
         ("view", "winter-light", None),
     ]
+
+
+def test_a_recommendation_opens_its_media_and_is_counted(site: Site, tmp_path: Path) -> None:
+    common = {"hub": "demo", "action": "view", "media": "film-noel", "title": "Un Noël de lumière"}
+    file = tmp_path / "history.jsonl"
+    file.write_text("".join(json.dumps(common | {"visitor": name}) + "\n" for name in "abc"))
+    call_command("import_events", str(file))
+    apply_new()
+    page = site.open("winter-light")
+    link = page.get_by_role("link", name="Un Noël de lumière")
+    link.scroll_into_view_if_needed()
+    told(5, "action")
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Un Noël de lumière")
+    assert page.get_by_role("img", name="Cover: Un Noël de lumière").is_visible()
+    events = told(7, "action", "media", "target")
+    feature, click = [event for event in events if event[0] in ("feature", "click")]
+    group = "recommendations-holdout" if "holdout" in feature[2] else "recommendations"
+    assert (feature, click) == (
+        ("feature", "winter-light", group),
+        ("click", "winter-light", f"{group.replace('recommendations', 'recommendation')}:film-noel"),
+    )
+    apply_new()
+    staff = Client()
+    staff.force_login(User.objects.create_superuser("root"))
+    rows = staff.get("/hubs/demo/recommendations?period=today").context["groups"]["rows"]
+    shown = [(row["shown"], row["followed"]) for row in rows]
+    assert sorted(shown) == [("1", "1"), (ABSENT_NUMBER, ABSENT_NUMBER)]
+
+
+def test_every_media_of_the_history_has_a_cover() -> None:
+    demo_hub()
+    answers = {key: Client().get(f"/demo/{key}") for key in HISTORY}
+    assert {key for key, answer in answers.items() if answer.status_code != 200} == set()
+    assert not {*HISTORY} & {*SHELF}
+    assert Client().get("/demo/film-noel/download").status_code == 404
 
 
 def test_it_leads_to_the_numbers_of_what_is_open(site: Site) -> None:
