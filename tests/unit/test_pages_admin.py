@@ -168,6 +168,14 @@ def test_it_leaves_a_slug_and_a_cut_as_they_are(root: Client, hub: Hub) -> None:
     assert root.get("/admin/events/cut/add/").status_code == 403
 
 
+def test_staff_allow_a_hub_to_embed_recommendations(root: Client, hub: Hub) -> None:
+    page = f"/admin/events/hub/{hub.pk}/change/"
+    assert b"anybody can then read what is popular" in root.get(page).content
+    root.post(page, {"timezone": "UTC", "embeds_recommendations": "on", **INLINES})
+    hub.refresh_from_db()
+    assert hub.embeds_recommendations
+
+
 def test_a_visitor_is_asked_to_be_erased_once_and_by_no_name_that_is_kept(root: Client, hub: Hub) -> None:
     caller = Caller({"acme": 0}.get, is_trusted=True)
     Intake().append([Batch([normalise(TrustedSent(hub="acme", action="view", visitor="Ann"), caller, 1_000)])])
