@@ -13,7 +13,8 @@ class Table:
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
     of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
     `has_facts`: of media, pages and completion too. `across` makes it a heat map of its one measure: the dimension of
-    its columns. `is_of_lengths`: its rows are classes of how long visits last.
+    its columns. `of_visits` names what it tells of whole visits instead (`views.OF_VISITS`); `refuses` a filter with which
+    it says `hint`.
     """
 
     name: str
@@ -29,7 +30,8 @@ class Table:
     hides_absent: bool = False
     has_facts: bool = False
     across: str = ""
-    is_of_lengths: bool = False
+    of_visits: str = ""
+    refuses: str = ""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ CONSULTATION = Panel(
         Table("sources", _("Sources"), "source", _VISITS, is_first=True),
         Table("countries", _("Countries"), "country", _VISITS),
         Table("visit-numbers", _("How often they come back"), "visit_number", _VISITS, order="visit_number"),
-        Table("lengths", _("How long visits last"), "duration", ("visits",), is_of_lengths=True),
+        Table("lengths", _("How long visits last"), "duration", ("visits",), of_visits="lengths"),
         Table(
             "pages",
             _("Pages"),
@@ -140,15 +142,21 @@ ENGAGEMENT = Panel(
             is_first=True,
         ),
         Table(
-            "clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),), width="half"
+            "way",
+            _("From opened to acted"),
+            "step",
+            ("visits",),
+            of_visits="way",
+            refuses="action",
+            hint=_("Remove the filter on the action: this is about all that visits do."),
         ),
+        Table("clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),)),
         Table(
             "searches",
             _("What they search for"),
             "target",
             ("searches", "visitors"),
             where=(("action", "search"),),
-            width="half",
         ),
         Table("shared-links", _("Arrivals by shared link"), "via", _VISITS, hides_absent=True),
         Table("sources", _("Engaged visits by source"), "source", ("engaged_visits", "visits")),

@@ -23,7 +23,7 @@ from views_layer.pages.elapsed import elapsed
 from views_layer.pages.figures import chart, key_numbers
 from views_layer.pages.frame import frame_of
 from views_layer.pages.heat import heat_of
-from views_layer.pages.lengths import download_lengths, lengths_of
+from views_layer.pages.lengths import LENGTHS
 from views_layer.pages.live import live_now
 from views_layer.pages.notes import notes_between
 from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
@@ -33,12 +33,15 @@ from views_layer.pages.rows import grid as grid_of
 from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Place, Request, Viewer, for_viewer
+from views_layer.pages.way import WAY
 from views_layer.pages.wording import MEDIA_KINDS, dimension_title, metric_texts, time_of_day
 from views_layer.question import read_range
 from views_layer.restated import restated
 
 ROWS_OF_CARD = 9
 ROWS_OF_PAGE = 100
+OF_VISITS = {"lengths": LENGTHS, "way": WAY}
+"""The cards that tables name in `of_visits`."""
 
 
 @require_safe
@@ -143,8 +146,9 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
     if not is_fragment:
         context["frame"] = frame_of(viewer, panel, selection, now)
     try:
-        if request.GET.get("format") == "csv" and table.is_of_lengths:
-            return download_lengths(selection, now, f"{viewer.hub.slug}-{panel.name}-{table.name}.csv")
+        if request.GET.get("format") == "csv" and table.of_visits:
+            name = f"{viewer.hub.slug}-{panel.name}-{table.name}.csv"
+            return OF_VISITS[table.of_visits].download(selection, now, name)
         if request.GET.get("format") == "csv":
             return download_table(table, panel, selection, now)
         limit = ROWS_OF_PAGE if is_page else ROWS_OF_CARD
@@ -155,7 +159,7 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
     if is_fragment:
         return render(request, "pages/rows.html" if "cursor" in request.GET else "pages/card.html", context)
     card = context["card"]
-    if shown := card.get("grid") or card.get("heat") or card.get("lengths"):
+    if shown := card.get("grid") or card.get("heat") or card.get("visits"):
         context |= reliance(shown.query, shown.meta, viewer, selection, now)
     return render(request, "pages/table.html", context)
 
@@ -242,10 +246,10 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
         "csv": selection.query(format="csv"),
         "is_loaded": False,
     }
-    if table.needs and table.needs not in selection.filters:
+    if (table.needs and table.needs not in selection.filters) or table.refuses in selection.filters:
         return card | {"is_loaded": True, "hint": table.hint}
-    if table.is_of_lengths and asked_for:
-        return card | {"is_loaded": True, "lengths": lengths_of(selection, now)}
+    if table.of_visits and asked_for:
+        return card | {"is_loaded": True, "visits": OF_VISITS[table.of_visits].shown(selection, now)}
     if table.across and asked_for:
         return card | {"is_loaded": True, "heat": heat_of(table, selection, metric_texts(), now)}
     if asked_for or table.is_first:

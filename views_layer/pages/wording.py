@@ -33,6 +33,7 @@ DIMENSION_TITLES = {
     "intermediary": lazy("Intermediary"),
     "via": lazy("Shared link"),
     "duration": lazy("Active time"),
+    "step": lazy("Step"),
     "visit_number": lazy("Visit number"),
     "target": lazy("Target"),
     "previous": lazy("Came from"),
