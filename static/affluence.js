@@ -209,6 +209,74 @@
     });
   }
 
+  // Zoom: a drag across the chart shows the buckets that it touches; the table behind it leads to each by keyboard
+
+  const DRAG_AT_LEAST = 8; // pixels
+
+  document.addEventListener("pointerdown", (down) => {
+    const card = down.target.closest("[data-zoom]");
+    const chart = charts.get(card);
+    if (!chart || down.target !== chart.canvas || down.pointerType === "touch" || down.button !== 0) return;
+    const { left, right } = chart.chartArea;
+    const within = (event) => Math.min(Math.max(event.clientX - chart.canvas.getBoundingClientRect().left, left), right);
+    const start = within(down);
+    const band = document.createElement("div");
+    band.className = "zoom-band";
+    const move = (event) => {
+      const ends = [start, within(event)].sort((one, other) => one - other);
+      band.style.left = `${ends[0]}px`;
+      band.style.width = `${ends[1] - ends[0]}px`;
+      if (!band.isConnected && ends[1] - ends[0] >= DRAG_AT_LEAST) chart.canvas.parentElement.append(band);
+    };
+    const stop = (event) => {
+      removeEventListener("pointermove", move);
+      removeEventListener("pointerup", stop);
+      removeEventListener("pointercancel", stop);
+      band.remove();
+      if (event.type === "pointerup" && Math.abs(within(event) - start) >= DRAG_AT_LEAST) zoom(card, chart, [start, within(event)]);
+    };
+    addEventListener("pointermove", move);
+    addEventListener("pointerup", stop);
+    addEventListener("pointercancel", stop);
+    down.preventDefault();
+  });
+
+  function zoom(card, chart, pixels) {
+    const rows = all("[data-series] tbody tr", card);
+    const [first, last] = pixels.map((pixel) => Math.round(chart.scales.x.getValueForPixel(pixel))).sort((one, other) => one - other);
+    const query = new URLSearchParams(card.dataset.zoom);
+    query.set("from", rows[Math.max(first, 0)].dataset.start);
+    query.set("to", rows[Math.min(last, rows.length - 1)].dataset.end);
+    const link = document.createElement("a");
+    link.href = `?${query}`;
+    card.append(link);
+    window.htmx.process(link);
+    link.click();
+  }
+
+  // News: where events came since the page was drawn, its numbers are read again, but not from under the reader's hand
+
+  let isKeptBack = false; // a part of the page is older than its version
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const told = event.target.matches(".live-count") && find("[data-version]", event.target);
+    const news = find("#news");
+    if (!told || !news || (news.dataset.version === told.dataset.version && !isKeptBack)) return;
+    isKeptBack = false;
+    window.htmx.trigger(news, "affluence:news");
+  });
+
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const part = event.target;
+    if (!find("details[open], canvas:hover", part)) return;
+    event.detail.shouldSwap = false;
+    isKeptBack = true;
+  });
+
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    if (event.detail.target.id === "chart") drawCharts();
+  });
+
   // htmx: after a swap draw again, keep the keyboard where it was, tell it to screen readers; a broken card can be retried
 
   let focused = null;

@@ -106,6 +106,18 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
     }
 
 
+def version(hub: Hub, now: datetime) -> str:
+    """Another text whenever answers about the hub may be others: an epoch was published, or an event of it applied."""
+
+    def read() -> str:
+        current = moment(hub.slug, [HUB_ROLLUP], now)
+        verify(current)
+        events = sum(int(cells.columns["events"].sum()) for cells in current.cells.get("hub", []) if cells.size)
+        return f"{current.epoch}.{events}"
+
+    return steady(read)
+
+
 def steady(read: Callable[[], T]) -> T:
     """What `read` gives; again where the rows that it began with were cleaned up meanwhile."""
     for _ in range(TRIES - 1):

@@ -1,6 +1,7 @@
 """The panel in a real browser: what a customer sees and clicks."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from events.models import Hub, Media, Membership
+from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
 
 pytestmark = IN_CHROMIUM
@@ -148,11 +150,80 @@ def test_the_arrow_beside_a_title_leads_to_the_page_of_the_media(watched: Watche
     assert watched.faults == []
 
 
+def dragged(page: Page, first: int, last: int) -> None:
+    """Drag across the chart from one bucket to another."""
+    box = page.locator("#chart canvas").bounding_box()
+    assert box is not None
+    across = [
+        page.evaluate("n => Chart.getChart(document.querySelector('#chart canvas')).scales.x.getPixelForValue(n)", at)
+        for at in (first, last)
+    ]
+    page.mouse.move(box["x"] + across[0], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + across[1], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+
+
+def test_a_drag_across_the_chart_shows_its_buckets_and_back_shows_all(watched: Watched) -> None:
+    page = watched.page
+    page.locator("#chart").scroll_into_view_if_needed()
+    dragged(page, 4, 5)
+    today = timezone.now().astimezone(ZoneInfo("Europe/Paris")).date()
+    expect(page.locator("#period-menu")).to_contain_text(f"{today - timedelta(days=2)} – {today - timedelta(days=1)}")
+    assert number(page, "shares") == "1"
+    page.go_back()
+    expect(page.locator("[data-series] tbody tr")).to_have_count(7)
+
+    page.get_by_text("Table of the chart").click()
+    page.locator("[data-series] a").nth(5).press("Enter")
+    expect(page.locator("#period-menu")).to_have_text(f"Period: {today - timedelta(days=1)}")
+    page.locator("#chart").scroll_into_view_if_needed()
+    dragged(page, 8, 11)
+    expect(page.locator("#period-menu")).to_contain_text(re.compile(r"\d\d:00 – .*\d\d:00"))
+    expect(page.locator("[data-series] tbody tr")).to_have_count(4)
+    assert watched.faults == []
+
+
+def test_numbers_are_read_again_by_themselves_where_events_came(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    page.get_by_role("link", name="Consultation").click()
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("3")
+    page.locator("#figure-visits").focus()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/consultation" in request.url else None)
+    beats = page.locator(".live-count")
+    beat(page)
+    expect(beats).to_contain_text("0")
+    assert asked == []
+
+    page.locator("[data-metric=views] summary").click()
+    event = {"id": "late", "hub": "acme", "action": "view", "media": "cat-1", "visitor": "v9", "visit": "v9-1"}
+    file = tmp_path / "more.jsonl"
+    file.write_text(json.dumps(event | {"occurred_at": timezone.now().isoformat()}))
+    management.call_command("import_events", str(file), hub="acme")
+    apply_new()
+    beat(page)
+    expect(beats).to_contain_text("1")
+    expect(page.locator("#trust")).to_contain_text("Exact.")
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("3")
+    page.keyboard.press("Escape")
+    beat(page)
+    expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("4")
+    assert page.evaluate("Chart.getChart(document.querySelector('#chart canvas')).data.datasets[0].data[6]") == 1
+    assert watched.faults == []
+
+
+def beat(page: Page) -> None:
+    """What happens every five seconds, at once, to its end."""
+    with page.expect_response("**/live"):
+        page.evaluate("htmx.trigger(document.body, 'affluence:tick')")
+
+
 def test_own_dates_are_chosen_and_include_the_last_day(watched: Watched) -> None:
     page = watched.page
     yesterday = (timezone.now() - timedelta(hours=25)).astimezone(ZoneInfo("Europe/Paris")).date()
     page.locator("#period-menu").click()
-    page.get_by_label("From").fill(yesterday.isoformat())
+    page.get_by_label("From", exact=True).fill(yesterday.isoformat())
     page.get_by_label("To", exact=True).fill(yesterday.isoformat())
     page.get_by_role("button", name="Show these dates").click()
     expect(page.locator("#period-menu")).to_contain_text(yesterday.isoformat())

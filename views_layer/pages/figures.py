@@ -12,6 +12,7 @@ from views_layer.pages.selection import Selection
 from views_layer.pages.wording import Change, change, dated, figure, instant, share
 
 SPARK_WIDTH, SPARK_HEIGHT = 100, 26
+START, END = "START", "END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,15 @@ class KeyNumber:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket of the chart. `phase` is past, running or future; a future one has no value yet. `notes` are of its days."""
+    """A bucket of the chart. `phase` is past, running or future; a future one has no value yet. `notes` are of its days.
+
+    `start` and `end` are as the state of a page says them; `url` shows the bucket alone, and is empty for an hour.
+    """
 
     label: str
+    start: str
+    end: str
+    url: str
     tick: str
     phase: str
     value: float | None
@@ -45,7 +52,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The chart's measure over time, and one sentence that says what it shows."""
+    """The chart's measure over time, and one sentence that says what it shows.
+
+    `zoom` is the query of a page of another range, with START and END in the place of its ends.
+    """
 
     metric: str
     title: str
@@ -54,6 +64,7 @@ class Chart:
     summary: str
     is_compared: bool
     has_running: bool
+    zoom: str
 
 
 def key_numbers(
@@ -103,8 +114,11 @@ def spark(values: list[float | None]) -> str:
     )
 
 
-def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str, notes: Sequence[Note] = ()) -> Chart:
-    """The chart of `metric` of an answer by interval. A note is in the bucket in which its local day begins."""
+def chart(
+    answer: dict, selection: Selection, metrics: dict[str, dict], interval: str, notes: Sequence[Note] = ()
+) -> Chart:
+    """The chart of the measure of a page. A note is in the bucket in which its local day begins."""
+    metric, zone = selection.metric, selection.zone()
     unit = metrics[metric]["unit"]
     as_of, end = known_until(answer["meta"]), instant(answer["query"]["to"])
     starts = [instant(row["time"]) for row in answer["results"]]
@@ -114,10 +128,14 @@ def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str, no
     for row, start, next_start in zip(answer["results"], starts, [*starts[1:], end], strict=True):
         phase = "future" if start > as_of else "running" if next_start >= as_of else "past"
         before = (row.get("previous") or {}).get(metric)
+        ends = [_end_text(at.astimezone(zone), interval) for at in (start, next_start)]
         value = None if phase == "future" else row[metric]
         buckets.append(
             Bucket(
                 label=bucket_label(start, interval),
+                start=ends[0],
+                end=ends[1],
+                url="" if interval == "hour" else selection.range_query(*ends),
                 tick=bucket_tick(start, interval, many_days),
                 phase=phase,
                 value=value,
@@ -135,7 +153,13 @@ def chart(answer: dict, metric: str, metrics: dict[str, dict], interval: str, no
         summary=_summary(metrics[metric], answer["totals"][metric], buckets),
         is_compared="previous" in answer["totals"],
         has_running=any(bucket.phase == "running" for bucket in buckets),
+        zoom=selection.range_query(START, END),
     )
+
+
+def _end_text(at: datetime, interval: str) -> str:
+    """An end of a bucket: an instant between hours, else the local day."""
+    return at.isoformat(timespec="seconds") if interval == "hour" else at.date().isoformat()
 
 
 def _by_start(notes: Sequence[Note], starts: list[datetime]) -> dict[datetime, list[str]]:

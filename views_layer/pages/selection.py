@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
-from views_layer.pages.wording import DIMENSION_TITLES, dimension_title, value_of
+from views_layer.pages.wording import DIMENSION_TITLES, dated, dimension_title, value_of
 
 PERIODS = {
     "today": _("Today"),
@@ -131,6 +131,10 @@ class Selection:
                 state[name] = value
         return f"?{state.urlencode()}"
 
+    def range_query(self, start: str, end: str) -> str:
+        """The URL query of this state for the range [start, end) of ISO dates or instants."""
+        return self.query(from_=start, to=end, period=None, interval=None)
+
     def asked(self, metrics: list[str], now: datetime, **extra: str | int) -> QueryDict:
         """The parameters of one question to the API about this state."""
         asked = self.unfiltered(metrics=",".join(dict.fromkeys(metrics)), **extra)
@@ -191,15 +195,28 @@ class Selection:
     def period_label(self) -> str:
         if not self.has_dates:
             return str(PERIODS.get(self.period, self.period))
-        first, last = self.state.get("from", ""), self.last_day()
+        start, end = self.state.get("from", ""), self.state.get("to", "")
+        first, last = self._shown(start), self._shown(end) if _is_instant(end) else self.last_day()
         return first if first == last else f"{first} – {last}"
 
+    def _shown(self, end: str) -> str:
+        """A day as it is written; an instant as a local time."""
+        return dated(_instant(end).astimezone(self.zone()), "d MMM, HH:mm") if _is_instant(end) else end
+
+    def first_day(self) -> str:
+        """The local day on which own dates begin."""
+        start = self.state.get("from", "")
+        return _instant(start).astimezone(self.zone()).date().isoformat() if _is_instant(start) else start
+
     def last_day(self) -> str:
-        """The last day of own dates, whose `to` is half-open."""
+        """The local day on which own dates end; `to` is half-open."""
+        end = self.state.get("to", "")
+        if _is_instant(end):
+            return (_instant(end) - timedelta(milliseconds=1)).astimezone(self.zone()).date().isoformat()
         try:
-            return (_date(self.state.get("to", "")) - timedelta(days=1)).isoformat()
+            return (_date(end) - timedelta(days=1)).isoformat()
         except ValueError:
-            return self.state.get("to", "")
+            return end
 
     def period_choices(self) -> list[Choice]:
         return [
@@ -256,6 +273,19 @@ def with_half_open_dates(parameters: QueryDict) -> QueryDict | None:
     except ValueError:
         changed["to"] = last
     return changed
+
+
+def _is_instant(text: str) -> bool:
+    """True for an ISO instant; False for a day, and for what is neither."""
+    try:
+        return _instant(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _instant(text: str) -> datetime:
+    """Raises ValueError."""
+    return datetime.fromisoformat(text)
 
 
 def _date(text: str) -> date:

@@ -17,6 +17,7 @@ from views_layer.access import hubs_of
 from views_layer.ask import QueryError
 from views_layer.ask import answer as ask
 from views_layer.ask import live as ask_live
+from views_layer.ask import version as version_at
 from views_layer.pages.changed import row_of
 from views_layer.pages.downloads import download_chart, download_table
 from views_layer.pages.elapsed import elapsed
@@ -34,7 +35,7 @@ from views_layer.pages.selection import Selection, with_half_open_dates
 from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Place, Request, Viewer, for_viewer
 from views_layer.pages.way import WAY
-from views_layer.pages.wording import MEDIA_KINDS, dimension_title, metric_texts, time_of_day
+from views_layer.pages.wording import MEDIA_KINDS, dimension_title, instant, metric_texts, time_of_day
 from views_layer.question import read_range
 from views_layer.restated import restated
 
@@ -168,8 +169,9 @@ def _table(request: Request, viewer: Viewer, place: Place, selection: Selection,
 def live(request: Request, viewer: Viewer) -> HttpResponse:
     """The badge of visitors in the last five minutes, with the last thirty minutes behind it."""
     _refuse_narrowed(viewer)
-    hub = viewer.hub
-    return render(request, "pages/live.html", {"live": live_now(hub, ask_live(hub, timezone.now())), "hub": hub})
+    hub, now = viewer.hub, timezone.now()
+    shown = {"live": live_now(hub, ask_live(hub, now)), "hub": hub, "version": version_at(hub, now)}
+    return render(request, "pages/live.html", shown)
 
 
 @for_viewer
@@ -218,18 +220,20 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     metrics = metric_texts()
     interval = selection.interval(now)
     compare = {"compare": selection.compare} if selection.is_compared else {}
+    version = version_at(selection.hub, now)  # Before the answer, which may know of more.
     names = [*panel.figures, "visitors", "events", selection.metric]
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
     notes = notes_between(viewer, answer["query"], selection.zone())
     return reliance(answer["query"], answer["meta"], viewer, selection, now) | {
+        "version": version if instant(answer["query"]["to"]) >= now else "",
         "notes": notes,
         "is_empty": not answer["totals"]["events"],
         "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
         "compared_until": until and time_of_day(until, now, selection.zone()),
         "csv": place.url + selection.query(format="csv"),
-        "chart": chart(answer, selection.metric, metrics, interval, notes),
+        "chart": chart(answer, selection, metrics, interval, notes),
         "intervals": selection.interval_choices(now),
         "interval": interval,
     }
