@@ -11,6 +11,7 @@ from events.demo.catalogue import CATALOGUE, FEATURES, PRODUCTS, SEARCHES, Mediu
 from events.demo.readers import CHANNELS, NETWORKS, REFERRERS_OF_NETWORKS, Channel, Reader, pick
 
 DAY_MS = 24 * 3600 * 1000
+STRETCH_MS = 30_000
 ROBOT_SHARE, RETURN_SHARE, HUB_FIRST_SHARE = 0.025, 0.42, 0.55
 CHANNEL_WEIGHTS = list(itertools.accumulate(channel.weight for channel in CHANNELS))
 
@@ -175,12 +176,14 @@ class Visit:
                 break
 
     def _watch(self, medium: Medium) -> None:
+        """Stretch by stretch, as the tracker tells a video: its pages are of 30 seconds."""
         assert medium.seconds is not None
         self._add("play", media=medium.key)
-        watched = medium.seconds * min(1.0, self.chance.betavariate(1.2, 1.1) + 0.1)
-        for _ in range(math.ceil(watched / 30)):
-            self.at += 30_000
-            self._add("read", media=medium.key, duration_ms=min(30_000, int(watched * 1000)))
+        watched = int(medium.seconds * 1000 * min(1.0, self.chance.betavariate(1.2, 1.1) + 0.1))
+        for stretch, start in enumerate(range(0, watched, STRETCH_MS), 1):
+            duration = min(STRETCH_MS, watched - start)
+            self.at += duration
+            self._add("read", media=medium.key, page=stretch, duration_ms=duration)
 
     def _look(self, medium: Medium) -> None:
         self._add("read", media=medium.key, duration_ms=self._wait(2, 30))

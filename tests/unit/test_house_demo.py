@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from events.demo.catalogue import CATALOGUE
 from events.demo.history import append, history
 from events.demo.traffic import Traffic, instant
 from events.demo.visits import Fact
@@ -47,6 +48,18 @@ def test_every_action_and_way_to_arrive_occurs(facts: list[Fact]) -> None:
         {"view", "read", "play", "click", "search", "share", "download", "print", "feature"},
         True,
     )
+
+
+def test_a_video_is_told_by_stretches_of_half_a_minute_and_no_longer_than_it_is(facts: list[Fact]) -> None:
+    seconds = {medium.key: medium.seconds for medium in CATALOGUE if medium.seconds}
+    watched: dict[tuple, list[Fact]] = {}
+    for fact in facts:
+        if fact["action"] == "read" and fact.get("media") in seconds:
+            watched.setdefault((fact["visit"], fact["media"]), []).append(fact)
+    assert {media for _visit, media in watched} == set(seconds)
+    for (_visit, media), told in watched.items():
+        assert max(fact["page"] for fact in told) <= -(-seconds[media] // 30)
+        assert all(0 < fact["duration_ms"] <= 30_000 for fact in told)
 
 
 @pytest.mark.django_db(databases=["default", "log"])
