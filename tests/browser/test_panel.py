@@ -142,6 +142,13 @@ def test_the_arrow_beside_a_title_leads_to_the_page_of_the_media(watched: Watche
     expect(page.locator("#reading")).to_contain_text("Of 2 visitors, 100% saw page 1, 0% page 12, the last one.")
     drawn = "[...document.querySelectorAll('[data-chart] canvas')].map(c => Chart.getChart(c).data.datasets.map(d => d.data.length))"
     assert page.evaluate(drawn) == [[12], [12, 12], [12, 12], [7, 7]]
+    for chart, name in (
+        ("Active time", "acme-time.png"),
+        ("Where visits stop, and what they come back to", "acme-stops.png"),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"{chart} as PNG").click()
+        assert download.value.suggested_filename == name
     page.get_by_text("Every figure, page by page").click()
     expect(page.locator("#reading-table tbody tr").nth(1).locator("td")).to_have_text(
         ["2", "100%", "2", "0:15", "0:15", "0", "2", "0", "0", "0.00"]
