@@ -16,7 +16,18 @@ from pathlib import Path
 from statsproject.supervisor import MARK, end_orphans
 
 PROFILES = {
-    "embedded": ("commits", "collecting", "visible", "hour", "history", "credits", "distinct", "peak", "start"),
+    "embedded": (
+        "commits",
+        "collecting",
+        "visible",
+        "hour",
+        "history",
+        "credits",
+        "distinct",
+        "peak",
+        "first_page",
+        "start",
+    ),
     "services": ("elastic", "mongo", "spark"),
 }
 """Each scenario is a module of this package with a function `measure(options) -> Figures`, cheapest first."""

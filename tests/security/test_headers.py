@@ -1,5 +1,6 @@
 """The headers of answers, and what HTTPS=1 adds."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -73,6 +74,14 @@ def test_static_files_have_the_headers_too(tmp_path: Path) -> None:
     with override_settings(STATIC_ROOT=tmp_path, WHITENOISE_USE_FINDERS=True, WHITENOISE_AUTOREFRESH=True):
         answer = Client().get("/static/affluence.svg")
     assert (answer.status_code, policy(answer)) == (200, STRICT)
+
+
+def test_answers_are_compressed_for_whoever_asks_and_their_length_tells_nothing(root: Client) -> None:
+    lengths = {len(root.get("/hubs/acme/notes", headers={"Accept-Encoding": "gzip"}).content) for _ in range(8)}
+    answer = root.get("/hubs/acme/notes", headers={"Accept-Encoding": "gzip"})
+    assert (answer["Content-Encoding"], "Accept-Encoding" in answer["Vary"], len(lengths) > 1) == ("gzip", True, True)
+    assert b"</html>" in gzip.decompress(answer.content)
+    assert "Content-Encoding" not in root.get("/hubs/acme/notes")
 
 
 @pytest.mark.parametrize("path", ["/tracker.js", "/embed/recommendations.js"])
