@@ -44,9 +44,22 @@ def test_it_keeps_the_rest_of_the_state_in_every_link() -> None:
     assert selection.query(country=None, media=["cat-1"]) == "?period=28d&properties.plan=true&media=cat-1"
 
 
+def test_it_reads_the_names_of_zones_from_disk_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    selection_of("").zone()
+    monkeypatch.setattr("zoneinfo.available_timezones", lambda: pytest.fail("read again"))
+    zones = [selection_of(query).zone().key for query in ("", "timezone=Asia/Tokyo", "timezone=Mars/Olympus")]
+    assert zones == ["Europe/Paris", "Asia/Tokyo", "Europe/Paris"]
+
+
 def test_it_leaves_own_dates_for_a_period() -> None:
     choices = {choice.name: choice.url for choice in selection_of("from=2026-11-01&to=2026-11-08").period_choices()}
     assert choices["today"] == "?period=today"
+
+
+def test_a_range_between_hours_is_shown_by_local_times_and_days() -> None:
+    selection = selection_of("from=2026-11-01T23:00:00Z&to=2026-11-02T04:00:00Z")
+    assert selection.period_label() == "2 Nov, 00:00 – 2 Nov, 05:00"
+    assert (selection.first_day(), selection.last_day()) == ("2026-11-02", "2026-11-02")
 
 
 def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:

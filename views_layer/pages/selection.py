@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
 from views_layer.pages.wording import DIMENSION_TITLES, dated, dimension_title, value_of
+from views_layer.question import QueryError, read_zone
 
 PERIODS = {
     "today": _("Today"),
@@ -176,8 +177,10 @@ class Selection:
 
     def zone(self) -> zoneinfo.ZoneInfo:
         """The time zone of the page: the one of the URL where it is one, else the hub's."""
-        name = self.state.get("timezone", self.hub.timezone)
-        return zoneinfo.ZoneInfo(name) if name in zoneinfo.available_timezones() else self.hub.zone
+        try:
+            return read_zone(self.state.get("timezone", self.hub.timezone))
+        except QueryError:
+            return self.hub.zone
 
     def _days(self, now: datetime) -> float:
         """About how many days the period has: of own dates by their difference, of all time since the first media."""
