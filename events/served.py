@@ -13,7 +13,7 @@ from django.utils.cache import get_conditional_response
 
 DAY_S = 24 * 3600
 
-_accepts_gzip = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,15 @@ def served(file: Path) -> Served:
     return Served(plain, gzip.compress(plain, 9, mtime=0), hashlib.sha256(plain).hexdigest()[:20])
 
 
+def accepts_gzip(request: HttpRequest) -> bool:
+    """Whether the client takes gzip, and does not refuse it by `q=0`."""
+    return _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
+
+
 def serve(request: HttpRequest, file: Path) -> HttpResponseBase:
     """200, or 304 where the client has it. A day in caches: a mended script is everywhere the day after."""
     made = served(file)
-    is_zipped = _accepts_gzip.search(request.headers.get("Accept-Encoding", "")) is not None
+    is_zipped = accepts_gzip(request)
     etag = f'"{made.digest}{"-gzip" if is_zipped else ""}"'
     kind = "javascript" if file.suffix == ".js" else "plain"
     content = made.zipped if is_zipped else made.plain

@@ -77,7 +77,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "statsproject.headers.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",
+    "statsproject.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "views_layer.pages.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -81,7 +81,8 @@ def test_answers_are_compressed_for_whoever_asks_and_their_length_tells_nothing(
     answer = root.get("/hubs/acme/notes", headers={"Accept-Encoding": "gzip"})
     assert (answer["Content-Encoding"], "Accept-Encoding" in answer["Vary"], len(lengths) > 1) == ("gzip", True, True)
     assert b"</html>" in gzip.decompress(answer.content)
-    assert "Content-Encoding" not in root.get("/hubs/acme/notes")
+    for refused in ({}, {"Accept-Encoding": "gzip;q=0, br"}):
+        assert "Content-Encoding" not in root.get("/hubs/acme/notes", headers=refused)
 
 
 @pytest.mark.parametrize("path", ["/tracker.js", "/embed/recommendations.js"])
