@@ -23,6 +23,7 @@ PROFILES = {
         "hour",
         "history",
         "credits",
+        "learn",
         "distinct",
         "peak",
         "first_page",

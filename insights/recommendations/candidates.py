@@ -18,6 +18,8 @@ from insights.recommendations.interactions import Interactions
 DAY_MS = 86_400_000
 EASE_RIDGE = 100.0
 ALS_FACTORS, ALS_ROUNDS, ALS_CONFIDENCE, ALS_RIDGE, ALS_SEED = 32, 5, 10.0, 1.0, 7
+ALS_ROWS = 4_096
+"""Rows that are solved together: 8 kB each."""
 BM25_K, BM25_B = 1.2, 0.75
 POPULAR_POWER = 0.2
 """How much less `neighbours` counts what everybody reads; chosen on the days of deskdrop before those that are scored."""
@@ -103,18 +105,21 @@ def als(known: Interactions, at_most: int) -> Factors:
 
 
 def _solved(reads: "scipy.sparse.csr_matrix", fixed: np.ndarray) -> np.ndarray:
-    """The factors of rows, those of columns given."""
+    """The factors of rows, those of columns given: ALS_ROWS equations at a time."""
     found = np.zeros((reads.shape[0], ALS_FACTORS))
     base = fixed.T @ fixed + ALS_RIDGE * np.eye(ALS_FACTORS)
-    for row in np.flatnonzero(np.diff(reads.indptr)):
-        own = fixed[reads.indices[reads.indptr[row] : reads.indptr[row + 1]]]
-        found[row] = np.linalg.solve(base + ALS_CONFIDENCE * own.T @ own, (1 + ALS_CONFIDENCE) * own.sum(axis=0))
+    squares = (fixed[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
+    filled = np.flatnonzero(np.diff(reads.indptr))
+    for rows in np.split(filled, range(ALS_ROWS, len(filled), ALS_ROWS)):
+        own = reads[rows]
+        inner = base + ALS_CONFIDENCE * (own @ squares).reshape(-1, ALS_FACTORS, ALS_FACTORS)
+        found[rows] = np.linalg.solve(inner, (1 + ALS_CONFIDENCE) * (own @ fixed)[:, :, None])[:, :, 0]
     return found
 
 
 def _of_latest(known: Interactions, at_most: int, has_strength: bool) -> tuple["scipy.sparse.csr_matrix", np.ndarray]:
     last = np.full(len(known.names), -1, dtype=np.int64)
-    np.maximum.at(last, known.media, known.at)
+    last[known.media] = known.at
     chosen = np.sort(np.lexsort((np.arange(len(last)), -last))[: min(at_most, int((last >= 0).sum()))])
     return known.matrix(has_strength)[:, chosen].tocsr(), chosen
 

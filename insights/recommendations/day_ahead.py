@@ -22,7 +22,7 @@ from insights.recommendations.candidates import (
     recent_popularity,
 )
 from insights.recommendations.interactions import Interactions
-from insights.recommendations.ranking import ndcg, ranked, recall
+from insights.recommendations.ranking import TOP, ndcg, ranked, recall
 
 HALF_LIVES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 365.0, float("inf"))
 """Half-lives in days that are compared; a hub of catalogues may have none."""
@@ -30,6 +30,10 @@ MEDIA_AT_MOST = 500
 """Media opened last that EASE and ALS are learnt from each day."""
 NEWEST, POPULARITY, RECENT = "newest", "popularity", "recent_popularity"
 FRESH = "_fresh"
+WORTH = math.log2((1 + FLOOR) / FLOOR)
+"""By how many half-lives a media may be older than another, and still be better by its affinity."""
+MARGIN = 1e-6
+"""Days that no error of rounding reaches."""
 Shown = Callable[[str, int, int], None]
 
 
@@ -44,12 +48,19 @@ class Day:
     opened: np.ndarray
 
 
-def days(found: Interactions, count: int, at_most: int | None = None) -> list[int]:
+def days(found: Interactions, count: int) -> list[int]:
     """The last midnights (UTC) of the events, oldest first, up to `count` and after the first day."""
     if not len(found.at):
         return []
     first, last = int(found.at[0]) // DAY_MS, int(found.at[-1]) // DAY_MS
     return [day * DAY_MS for day in range(max(first + 1, last - count + 1), last + 1)]
+
+
+def even(size: int, at_most: int | None) -> np.ndarray:
+    """The places of `size` things, or of `at_most` of them at even distances, the first and the last among them."""
+    if at_most is None or size <= at_most:
+        return np.arange(size)
+    return np.linspace(0, size - 1, at_most).astype(int)
 
 
 def day_of(found: Interactions, now: int, visitors_at_most: int | None) -> Day | None:
@@ -59,11 +70,10 @@ def day_of(found: Interactions, now: int, visitors_at_most: int | None) -> Day |
     """
     known = found.until(now)
     end = int(np.searchsorted(found.at, now + DAY_MS))
-    start = len(known.at)
+    day = found.chosen(slice(len(known.at), end))
     size = len(found.names)
-    visitor, media = found.visitor[start:end], found.media[start:end]
     reads = known.matrix()
-    keys = np.unique(visitor.astype(np.int64) * size + media)
+    keys = np.unique(day.visitor * size + day.media)
     is_known = known.first_at < now
     keys = keys[is_known[keys % size]]
     if not len(keys):
@@ -71,9 +81,8 @@ def day_of(found: Interactions, now: int, visitors_at_most: int | None) -> Day |
     was_read = np.asarray(reads[keys // size, keys % size]).ravel() > 0
     keys = keys[~was_read]
     asked = np.unique(keys // size)
-    if visitors_at_most is not None and len(asked) > visitors_at_most:
-        asked = asked[np.linspace(0, len(asked) - 1, visitors_at_most).astype(int)]
-        keys = keys[np.isin(keys // size, asked)]
+    asked = asked[even(len(asked), visitors_at_most)]
+    keys = keys[np.isin(keys // size, asked)]
     if not len(keys):
         return None
     opened = np.zeros((len(asked), size), dtype=bool)
@@ -82,52 +91,90 @@ def day_of(found: Interactions, now: int, visitors_at_most: int | None) -> Day |
     return Day(now, known, own, is_known & ~(own.toarray() > 0), opened)
 
 
-def scores_of(day: Day, name: str, half_life: float, near: np.ndarray | None = None) -> np.ndarray:
-    """The scores of every media for the visitors of a day, by a candidate with a half-life; `near` are its affinities."""
-    if near is None:
-        scores = {
-            NEWEST: lambda: day.known.first_at.astype(float),
-            POPULARITY: lambda: popularity(day.known),
-            RECENT: lambda: recent_popularity(day.known, day.now, half_life),
-        }[name]()
-        return np.broadcast_to(scores, day.opened.shape)
-    if name.endswith(FRESH):
-        return (near + FLOOR) * freshness(day.known.first_at, day.now, half_life)
+class Waning:
+    """Events of each media, each worth half as much for every half-life, by half-life; carried from midnight to midnight."""
+
+    def __init__(self, found: Interactions) -> None:
+        self._found = found
+        self._known, self._now = 0, 0
+        self._sums = {half_life: np.zeros(len(found.names)) for half_life in HALF_LIVES}
+
+    def until(self, now: int) -> dict[float, np.ndarray]:
+        """The sums at a midnight, none before the last one asked for."""
+        known = int(np.searchsorted(self._found.at, now))
+        new = self._found.chosen(slice(self._known, known))
+        for half_life, sums in self._sums.items():
+            sums *= freshness(np.array(self._now), now, half_life)
+            sums += recent_popularity(new, now, half_life)
+        self._known, self._now = known, now
+        return self._sums
+
+
+def best_of(day: Day, near: np.ndarray) -> np.ndarray:
+    """The best media for the visitors of a day by an item-item candidate, of which `near` are the affinities."""
     visitors = popularity(day.known)
-    return near + FLOOR * visitors / max(visitors.max(), 1)
+    return best(day, near + FLOOR * visitors / max(visitors.max(), 1))
+
+
+def best(day: Day, scores: np.ndarray) -> np.ndarray:
+    """The best media that a visitor may be recommended, by scores of all."""
+    return ranked(np.where(day.is_open, scores, -np.inf))
+
+
+def best_when_fresh(day: Day, near: np.ndarray) -> dict[float, np.ndarray]:
+    """By half-life the best media by affinities times freshness, ties by place.
+
+    Scores are logarithms, so that no age makes them 0. An affinity is worth at most a factor (1 + FLOOR) / FLOOR, so that
+    nothing that is older by more half-lives than that than TOP others can be among the best: it is not looked at.
+    """
+    order = np.argsort(-day.known.first_at, kind="stable")
+    order = order[day.known.first_at[order] < day.now]
+    ages = (day.now - day.known.first_at[order]) / DAY_MS
+    is_open = day.is_open[:, order]
+    scores = np.where(is_open, np.log2(near[:, order] + FLOOR), -np.inf)
+    has_enough = np.cumsum(is_open, axis=1) >= TOP
+    oldest = ages[has_enough.argmax(axis=1).max()] if has_enough[:, -1].all() else math.inf
+    found = {}
+    for half_life in HALF_LIVES:
+        if math.isinf(half_life):
+            found[half_life] = best(day, near)
+            continue
+        reach = oldest + half_life * WORTH + MARGIN
+        wide = int(np.searchsorted(ages, reach, side="right"))
+        found[half_life] = order[ranked(scores[:, :wide] - ages[:wide] / half_life)]
+    return found
 
 
 class Score:
     """What a candidate reached so far."""
 
     def __init__(self) -> None:
-        self._recall: list[np.ndarray] = []
-        self._ndcg: list[np.ndarray] = []
+        self._questions = 0
+        self._recall = self._ndcg = 0.0
         self._named: set[int] = set()
 
-    def add(self, day: Day, scores: np.ndarray) -> None:
-        best = ranked(np.where(day.is_open, scores, -np.inf))
+    def add(self, day: Day, best: np.ndarray) -> None:
         hits = np.take_along_axis(day.opened, best, axis=1)
         wanted = day.opened.sum(axis=1)
-        self._recall.append(recall(hits, wanted))
-        self._ndcg.append(ndcg(hits, wanted))
-        self._named.update(np.unique(best).tolist())
+        self._questions += len(wanted)
+        self._recall += float(recall(hits, wanted).sum())
+        self._ndcg += float(ndcg(hits, wanted).sum())
+        self._named.update(np.unique(best[np.take_along_axis(day.is_open, best, axis=1)]).tolist())
 
     def shown(self, media: int) -> dict[str, float]:
         """The means over all questions, and the part of the media that was named at all."""
         return {
-            "recall@10": _mean(self._recall),
-            "ndcg@10": _mean(self._ndcg),
+            "recall@10": self._mean(self._recall),
+            "ndcg@10": self.ndcg,
             "coverage": round(len(self._named) / media, 4) if media else 0.0,
         }
 
     @property
     def ndcg(self) -> float:
-        return _mean(self._ndcg)
+        return self._mean(self._ndcg)
 
-
-def _mean(parts: Sequence[np.ndarray]) -> float:
-    return round(float(np.concatenate(parts).mean()), 4) if parts else 0.0
+    def _mean(self, total: float) -> float:
+        return round(total / self._questions, 4) if self._questions else 0.0
 
 
 def compare(
@@ -136,30 +183,39 @@ def compare(
     learnt: int,
     names: Sequence[str] = tuple(MATRICES),
     visitors_at_most: int | None = None,
+    midnights_at_most: int | None = None,
     shown: Shown = lambda name, done, total: None,
 ) -> dict[str, Any]:
     """Every candidate on the last `scored` days. Its half-life for a day is learnt on all days before it, from `learnt`
-    days before the first that is scored; the one that is told was learnt on all of them.
+    days before the first that is scored; the one that is told was learnt on all of them. Of more midnights than
+    `midnights_at_most`, scored or not, those at even distances count.
     """
-    every = days(found, scored + learnt)
-    scored = min(scored, len(every) - min(learnt, len(every) // 3))
+    all_days = days(found, scored + learnt)
+    scored = min(scored, len(all_days) - min(learnt, len(all_days) // 3))
+    chosen = even(len(all_days), midnights_at_most)
+    every = [all_days[place] for place in chosen]
+    scored = int((chosen >= len(all_days) - scored).sum())
     tries = {name: {half: Score() for half in HALF_LIVES} for name in [RECENT, *(name + FRESH for name in names)]}
     reached = {name: Score() for name in [NEWEST, POPULARITY, *names, *tries]}
+    waning = Waning(found)
     questions = 0
     for number, now in enumerate(every):
         shown("day ahead", number, len(every))
         if (day := day_of(found, now, visitors_at_most)) is None:
             continue
-        matrices = {name: MATRICES[name](day.known, MEDIA_AT_MOST) for name in names}
-        near = {name: affinities(day.reads, factors) for name, factors in matrices.items()}
+        near = {name: affinities(day.reads, MATRICES[name](day.known, MEDIA_AT_MOST)) for name in names}
+        tried = {RECENT: {half_life: best(day, sums) for half_life, sums in waning.until(now).items()}}
+        tried |= {name + FRESH: best_when_fresh(day, near[name]) for name in names}
         if number >= len(every) - scored:
             questions += len(day.opened)
+            named = {NEWEST: best(day, day.known.first_at.astype(float)), POPULARITY: best(day, popularity(day.known))}
+            named |= {name: best_of(day, near[name]) for name in names}
+            named |= {name: by_half_life[_best_half_life(tries[name])] for name, by_half_life in tried.items()}
             for name, score in reached.items():
-                half_life = _best_half_life(tries[name]) if name in tries else math.inf
-                score.add(day, scores_of(day, name, half_life, near.get(name.removesuffix(FRESH))))
-        for name, of_name in tries.items():
-            for half_life, score in of_name.items():
-                score.add(day, scores_of(day, name, half_life, near.get(name.removesuffix(FRESH))))
+                score.add(day, named[name])
+        for name, by_half_life in tried.items():
+            for half_life, lists in by_half_life.items():
+                tries[name][half_life].add(day, lists)
     results: dict[str, dict[str, Any]] = {name: score.shown(len(found.names)) for name, score in reached.items()}
     for name, of_name in tries.items():
         half_life = _best_half_life(of_name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from insights.recommendations import day_ahead, published
 from insights.recommendations.candidates import MATRICES
@@ -13,6 +14,7 @@ from insights.recommendations.interactions import interactions
 SCORED_DAYS, LEARNT_DAYS = 141, 60
 
 
+@threadpool_limits.wrap(limits=1)
 def evaluate(
     events: pa.Table, shown: Shown = lambda name, done, total: None, names: Sequence[str] = tuple(MATRICES)
 ) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Who opened which media, when: what recommendations are learnt from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,36 +26,52 @@ WEIGHTS = {
 }
 """What an event of each action says of a visitor's interest; a `read` is one page of many. Others: OTHER_WEIGHT."""
 OTHER_WEIGHT = 1.0
+NEVER = np.iinfo(np.int64).max
+
+
+class Keys(NamedTuple):
+    """The visitor and the media of pairs, each pair once, in their order."""
+
+    visitor: np.ndarray
+    media: np.ndarray
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Events with a visitor and a media, oldest first. `visitor` and `media` are places in `visitors` and `names`."""
+    """Events with a visitor and a media, oldest first. `visitor` and `media` are places in `visitors` and `names`, and
+    `pair` in `keys`, which hold the pairs of all events, also where these are some of them: sorted once for every part.
+    """
 
     visitors: np.ndarray
     names: list[str]
-    visitor: np.ndarray
-    media: np.ndarray
+    keys: Keys
+    pair: np.ndarray
     at: np.ndarray
     weight: np.ndarray
 
+    @property
+    def visitor(self) -> np.ndarray:
+        return self.keys.visitor[self.pair]
+
+    @property
+    def media(self) -> np.ndarray:
+        return self.keys.media[self.pair]
+
     def until(self, at: int) -> "Interactions":
-        """Those before an instant; visitors and media keep their places."""
+        """Those before an instant; visitors, media and pairs keep their places."""
         return self.chosen(slice(0, int(np.searchsorted(self.at, at))))
 
     def chosen(self, which: slice | np.ndarray) -> "Interactions":
-        return Interactions(
-            self.visitors, self.names, self.visitor[which], self.media[which], self.at[which], self.weight[which]
-        )
+        return replace(self, pair=self.pair[which], at=self.at[which], weight=self.weight[which])
 
     @cached_property
     def pairs(self) -> "Pairs":
         """Each visitor and media once, in their order."""
-        keys, first, inverse = np.unique(
-            self.visitor.astype(np.int64) * len(self.names) + self.media, return_index=True, return_inverse=True
-        )
-        strength = np.log2(1 + np.bincount(inverse, self.weight, len(keys)))
-        return Pairs(keys // len(self.names), keys % len(self.names), self.at[first], strength)
+        first = np.full(len(self.keys.media), NEVER)
+        first[self.pair[::-1]] = self.at[::-1]
+        there = np.flatnonzero(first != NEVER)
+        strength = np.log2(1 + np.bincount(self.pair, self.weight, len(first))[there])
+        return Pairs(self.keys.visitor[there], self.keys.media[there], first[there], strength)
 
     def matrix(self, has_strength: bool = False) -> "scipy.sparse.csr_matrix":
         """Visitors by media: 1, or the strength, where a visitor opened a media."""
@@ -65,9 +82,9 @@ class Interactions:
 
     @cached_property
     def first_at(self) -> np.ndarray:
-        """When each media was first opened; the largest integer where it never was."""
-        first = np.full(len(self.names), np.iinfo(np.int64).max)
-        np.minimum.at(first, self.media, self.at)
+        """When each media was first opened; NEVER where it was not."""
+        first = np.full(len(self.names), NEVER)
+        np.minimum.at(first, self.pairs.media, self.pairs.at)
         return first
 
 
@@ -89,7 +106,9 @@ def interactions(events: pa.Table) -> Interactions:
     at = events["occurred_at"].to_numpy()
     order = np.lexsort((action, media, visitor, at))
     weights = np.array([WEIGHTS.get(name, OTHER_WEIGHT) for name in actions], dtype=float)
-    return Interactions(visitors, names, visitor[order], media[order], at[order], weights[action][order])
+    codes, pair = np.unique(visitor * len(names) + media, return_inverse=True)
+    keys = Keys(*np.divmod(codes, max(len(names), 1)))
+    return Interactions(visitors, names, keys, pair[order], at[order], weights[action][order])
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:

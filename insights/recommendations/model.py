@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from insights.lesson import Lesson
 from insights.recommendations import day_ahead
@@ -16,6 +17,11 @@ from insights.recommendations.interactions import COLUMNS, WHERE, Interactions, 
 
 SCORED_DAYS, LEARNT_DAYS = 28, 28
 VISITORS_A_DAY = 200
+"""Visitors who are asked about at a midnight: one nDCG@10 differs from another's by 0.3, the mean of 28 days by 0.004."""
+EVENTS_GONE_OVER, MIDNIGHTS_AT_LEAST = 28_000_000, 14
+"""Every midnight goes over all events before it. A hub of so many that this is more is compared on fewer midnights, which
+lie at even distances: of a million events 28. Half the midnights make the scores of candidates less sure by a factor 1.4.
+"""
 COMPARED = ("item_item", "bm25", "neighbours", "ease")
 """The item-item candidates of a daily run; ALS, which is dear and has not won, is compared by the command alone."""
 MEDIA_AT_MOST = 2_000
@@ -54,10 +60,15 @@ class Model(msgspec.Struct, frozen=True):
         return self.scores.get(name)
 
 
+@threadpool_limits.wrap(limits=1)
 def learn(events: pa.Table, now: int) -> bytes:
-    """The bytes of the model of a hub's events, the best of the candidates by nDCG@10 on its last days."""
+    """The bytes of the model of a hub's events, the best of the candidates by nDCG@10 on its last days.
+
+    On one thread: sums of floats differ by the number of threads, and threads that share cores with others wait in loops.
+    """
     found = interactions(events)
-    compared = day_ahead.compare(found, SCORED_DAYS, LEARNT_DAYS, COMPARED, VISITORS_A_DAY)
+    midnights = max(EVENTS_GONE_OVER // max(len(found.at), 1), MIDNIGHTS_AT_LEAST)
+    compared = day_ahead.compare(found, SCORED_DAYS, LEARNT_DAYS, COMPARED, VISITORS_A_DAY, midnights)
     scores = compared["candidates"]
     fitted = [name for name in scores if name.removesuffix(day_ahead.FRESH) in COMPARED]
     lists = max(fitted, key=lambda name: scores[name]["ndcg@10"]) if compared["questions"] else DEFAULT
@@ -195,4 +206,4 @@ class Shelf:
         return score - age / self._model.half_life * math.log(2)
 
 
-RECOMMENDATIONS = Lesson("recommendations", 1, COLUMNS, f"{WHERE} AND NOT is_bot", learn)
+RECOMMENDATIONS = Lesson("recommendations", 2, COLUMNS, f"{WHERE} AND NOT is_bot", learn)

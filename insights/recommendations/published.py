@@ -151,10 +151,5 @@ def _score(scores: np.ndarray, lists: np.ndarray, media: int) -> dict[str, float
 
 
 def _known(found: Interactions, is_known: np.ndarray) -> Interactions:
-    """The events of some pairs alone."""
-    keys = _keys(found.pairs.visitor, found.pairs.media, found)[is_known]
-    return found.chosen(np.isin(_keys(found.visitor, found.media, found), keys))
-
-
-def _keys(visitor: np.ndarray, media: np.ndarray, found: Interactions) -> np.ndarray:
-    return visitor.astype(np.int64) * len(found.names) + media
+    """The events of some pairs alone, of interactions that have all of their pairs."""
+    return found.chosen(is_known[found.pair])

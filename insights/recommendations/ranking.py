@@ -1,5 +1,7 @@
 """Scores of ranked lists: recall, nDCG with binary gains, coverage."""
 
+from math import isqrt
+
 import numpy as np
 
 TOP = 10
@@ -7,14 +9,20 @@ DISCOUNT = 1 / np.log2(np.arange(2, TOP + 2))
 
 
 def ranked(scores: np.ndarray, top: int = TOP) -> np.ndarray:
-    """The places of the best scores of each row, best first, ties by place; rows are cut to `top`."""
-    top = min(top, scores.shape[1])
-    least = np.partition(scores, -top, axis=1)[:, -top]
-    best = np.empty((len(scores), top), dtype=np.int64)
-    for row, (own, bound) in enumerate(zip(scores, least, strict=True)):
-        places = np.flatnonzero(own >= bound)
-        best[row] = places[np.argsort(-own[places], kind="stable")[:top]]
-    return best
+    """The places of the best scores of each row, best first, ties by place; rows are cut to `top`.
+
+    Only blocks with one of the `top` best maxima can hold one of the best: of equal ones the first.
+    """
+    rows, size = scores.shape
+    top = min(top, size)
+    width = isqrt(size // top) if top else 0
+    if width < 2:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    padded = np.pad(scores, ((0, 0), (0, -size % width)), constant_values=-np.inf)
+    blocks = np.sort(ranked(padded.reshape(rows, -1, width).max(axis=2), top), axis=1)
+    places = (blocks[:, :, None] * width + np.arange(width)).reshape(rows, -1)
+    best = ranked(np.take_along_axis(padded, places, axis=1), top)
+    return np.take_along_axis(places, best, axis=1)
 
 
 def ndcg(hits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
+from threadpoolctl import threadpool_info
 
 from insights.recommendations import candidates, day_ahead, evaluation, published
 from insights.recommendations.candidates import affinities
@@ -171,8 +172,76 @@ def test_what_happens_on_a_day_changes_nothing_that_it_is_scored_with() -> None:
     assert day is not None
     near = affinities(day.reads, candidates.MATRICES["item_item"](day.known, 100))
     score = day_ahead.Score()
-    score.add(day, day_ahead.scores_of(day, name, lives[name]["half_life_days"], near))
+    score.add(day, day_ahead.best_when_fresh(day, near)[lives[name]["half_life_days"]])
     assert score.ndcg == scored[name]["ndcg@10"]
+
+
+HALF = day_ahead.HALF_LIVES
+
+
+def test_the_best_by_every_half_life_are_those_of_all_media_compared() -> None:
+    """What is left out because of its age is never among the best."""
+    draw = random.Random(3)
+    opened = [(draw.random() * min(day, 29), visitor, f"m{day:03}") for day in range(200) for visitor in range(12)]
+    opened += [(draw.random() * 30, draw.randrange(200), f"m{draw.randrange(200):03}") for _ in range(3_000)]
+    day = day_ahead.day_of(interactions(table(*opened)), START + 29 * DAY, None)
+    assert day is not None
+    near = affinities(day.reads, candidates.MATRICES["neighbours"](day.known, 100))
+    found = day_ahead.best_when_fresh(day, near)
+    assert list(found) == list(HALF)
+    ages = (day.now - day.known.first_at) / DAY
+    for half_life, best in found.items():
+        scores = np.where(day.is_open, np.log2(near + candidates.FLOOR) - ages / half_life, -np.inf)
+        expected = -np.sort(-scores, axis=1)[:, :10]
+        assert np.take_along_axis(scores, best, axis=1) == pytest.approx(expected)
+
+
+def test_popularity_that_wanes_is_carried_from_midnight_to_midnight() -> None:
+    found = interactions(table(*opened_at_random()))
+    waning = day_ahead.Waning(found)
+    for now in (START + 9 * DAY, START + 10 * DAY, START + 25 * DAY):
+        for half_life, sums in waning.until(now).items():
+            assert sums == pytest.approx(candidates.recent_popularity(found.until(now), now, half_life))
+
+
+def test_a_part_has_the_pairs_that_it_would_have_alone() -> None:
+    opened = opened_at_random()
+    part = interactions(table(*opened)).until(START + 12 * DAY)
+    alone = interactions(table(*(event for event in opened if event[0] < 12)))
+    names = np.array(part.names)
+    assert names[part.pairs.media].tolist() == np.array(alone.names)[alone.pairs.media].tolist()
+    assert part.visitors[part.pairs.visitor].tolist() == alone.visitors[alone.pairs.visitor].tolist()
+    assert (part.pairs.at == alone.pairs.at).all()
+    assert part.pairs.strength == pytest.approx(alone.pairs.strength)
+
+
+def test_of_more_midnights_than_are_allowed_those_at_even_distances_are_scored() -> None:
+    assert day_ahead.even(9, 3).tolist() == [0, 4, 8]
+    assert day_ahead.even(3, None).tolist() == [0, 1, 2]
+    found = interactions(table(*opened_at_random()))
+    assert day_ahead.compare(found, 10, 19, ("item_item",))["days"] == 10
+    few = day_ahead.compare(found, 10, 19, ("item_item",), midnights_at_most=8)
+    assert (few["days"], few["learnt_on"]) == (3, 5)
+
+
+def test_a_model_is_learnt_on_one_thread(monkeypatch) -> None:
+    """Sums of floats differ by the number of threads, and the same events give the same bytes on any machine."""
+    seen = set()
+
+    def ease(known, at_most):
+        seen.update(pool["num_threads"] for pool in threadpool_info())
+        return candidates.ease(known, at_most)
+
+    monkeypatch.setitem(candidates.MATRICES, "ease", ease)
+    learn(table(*opened_at_random()), START + 30 * DAY)
+    assert seen == {1}
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 39, 40, 45, 1_000])
+def test_ranked_lists_are_those_of_sorting_everything(size: int) -> None:
+    scores = np.random.default_rng(size).integers(0, 30, (50, size)).astype(float)
+    scores[scores < 10] = -np.inf
+    assert ranked(scores).tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :10].tolist()
 
 
 def test_scores_of_lists_by_hand() -> None:
