@@ -110,15 +110,24 @@ class Waning:
         return self._sums
 
 
+def best(day: Day, scores: np.ndarray) -> np.ndarray:
+    """The best media that a visitor may be recommended, by scores of all."""
+    return ranked(np.where(day.is_open, scores, -np.inf))
+
+
+def best_of_all(day: Day, scores: np.ndarray) -> np.ndarray:
+    """The same by scores that are one for all visitors: only as many are looked at as somebody may have read, and TOP."""
+    order = np.argsort(-scores, kind="stable")
+    order = order[day.known.first_at[order] < day.now]
+    closed = len(order) - int(day.is_open.sum(axis=1).min())
+    order = order[: closed + TOP]
+    return order[ranked(np.where(day.is_open[:, order], -np.arange(len(order)), -np.inf))]
+
+
 def best_of(day: Day, near: np.ndarray) -> np.ndarray:
     """The best media for the visitors of a day by an item-item candidate, of which `near` are the affinities."""
     visitors = popularity(day.known)
     return best(day, near + FLOOR * visitors / max(visitors.max(), 1))
-
-
-def best(day: Day, scores: np.ndarray) -> np.ndarray:
-    """The best media that a visitor may be recommended, by scores of all."""
-    return ranked(np.where(day.is_open, scores, -np.inf))
 
 
 def best_when_fresh(day: Day, near: np.ndarray) -> dict[float, np.ndarray]:
@@ -204,11 +213,11 @@ def compare(
         if (day := day_of(found, now, visitors_at_most)) is None:
             continue
         near = {name: affinities(day.reads, MATRICES[name](day.known, MEDIA_AT_MOST)) for name in names}
-        tried = {RECENT: {half_life: best(day, sums) for half_life, sums in waning.until(now).items()}}
+        tried = {RECENT: {half_life: best_of_all(day, sums) for half_life, sums in waning.until(now).items()}}
         tried |= {name + FRESH: best_when_fresh(day, near[name]) for name in names}
         if number >= len(every) - scored:
             questions += len(day.opened)
-            named = {NEWEST: best(day, day.known.first_at.astype(float)), POPULARITY: best(day, popularity(day.known))}
+            named = {NEWEST: best_of_all(day, day.known.first_at), POPULARITY: best_of_all(day, popularity(day.known))}
             named |= {name: best_of(day, near[name]) for name in names}
             named |= {name: by_half_life[_best_half_life(tries[name])] for name, by_half_life in tried.items()}
             for name, score in reached.items():

@@ -18,11 +18,15 @@ def ranked(scores: np.ndarray, top: int = TOP) -> np.ndarray:
     width = isqrt(size // top) if top else 0
     if width < 2:
         return np.argsort(-scores, axis=1, kind="stable")[:, :top]
-    padded = np.pad(scores, ((0, 0), (0, -size % width)), constant_values=-np.inf)
-    blocks = np.sort(ranked(padded.reshape(rows, -1, width).max(axis=2), top), axis=1)
+    maxima = scores[:, ::width].copy()
+    for place in range(1, width):
+        others = scores[:, place::width]
+        np.maximum(maxima[:, : others.shape[1]], others, out=maxima[:, : others.shape[1]])
+    blocks = np.sort(ranked(maxima, top), axis=1)
     places = (blocks[:, :, None] * width + np.arange(width)).reshape(rows, -1)
-    best = ranked(np.take_along_axis(padded, places, axis=1), top)
-    return np.take_along_axis(places, best, axis=1)
+    near = np.take_along_axis(scores, np.minimum(places, size - 1), axis=1)
+    near[places >= size] = -np.inf
+    return np.take_along_axis(places, ranked(near, top), axis=1)
 
 
 def ndcg(hits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -196,6 +196,18 @@ def test_the_best_by_every_half_life_are_those_of_all_media_compared() -> None:
         assert np.take_along_axis(scores, best, axis=1) == pytest.approx(expected)
 
 
+def test_scores_of_media_alone_name_the_first_that_are_open() -> None:
+    found = interactions(table(*opened_at_random()))
+    day = day_ahead.day_of(found, START + 20 * DAY, None)
+    assert day is not None
+    scores = candidates.popularity(day.known)
+    whole = day_ahead.best(day, np.broadcast_to(scores, day.opened.shape))
+    best = day_ahead.best_of_all(day, scores)
+    is_open = np.take_along_axis(day.is_open, whole, axis=1)
+    assert (np.take_along_axis(day.is_open, best, axis=1) == is_open).all()
+    assert (best == whole)[is_open].all()
+
+
 def test_popularity_that_wanes_is_carried_from_midnight_to_midnight() -> None:
     found = interactions(table(*opened_at_random()))
     waning = day_ahead.Waning(found)
