@@ -364,8 +364,9 @@ def _diagonal_of_inverse(whole: "scipy.sparse.csr_matrix") -> list[Fraction]:
     What the floats are off is computed without error: with their first PIECE bits products are whole numbers below 2**53
     where nobody was visited more than 2**25 times, and errors of the rest are as much smaller.
     """
-    inverse = np.linalg.inv(whole.toarray())
-    size = len(inverse)
+    size = whole.shape[0]
+    factors, pivots, _ = scipy.linalg.lapack.dgetrf(whole.toarray(order="F"), overwrite_a=True)
+    inverse, _ = scipy.linalg.lapack.dgetri(factors, pivots, lwork=64 * size, overwrite_lu=True)
     diagonal: list[Fraction] = []
     for begin in range(0, size, COLUMNS_AT_ONCE):
         columns = np.arange(begin, min(begin + COLUMNS_AT_ONCE, size))

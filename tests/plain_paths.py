@@ -1,7 +1,4 @@
-"""A second opinion on retribution: the definition goal by goal, in fractions. Slow; imports nothing of the project.
-
-`markov` is solved in floats, as its definition is; the others are exact.
-"""
+"""A second opinion on retribution: the definition goal by goal, in fractions. Slow; imports nothing of the project."""
 
 from collections import Counter
 from fractions import Fraction
@@ -9,9 +6,8 @@ from itertools import pairwise
 from math import floor
 from typing import Any
 
-import numpy as np
-
 DAY_MS = 86_400_000
+START, GOAL = "(start)", "(goal)"
 Event = Any
 """Something with `occurred_at`, `id`, `action`, `visit`, `visitor`, `intermediary`."""
 
@@ -97,20 +93,23 @@ def dealt(total: int, parts: dict[str, Fraction]) -> dict[str, int]:
 
 def removal_effects(paths: list[list[tuple[str, int]]]) -> dict[str, Fraction]:
     """What part of the goals is lost without each name, in the chain of single steps."""
-    names = sorted({name for path in paths for name, _before in path})
-    if not names:
-        return {}
-    place = {name: number for number, name in enumerate(names)}
-    start = goal = len(names)
-    steps = np.zeros((len(names) + 1, len(names) + 1))
+    steps: dict[str, Counter[str]] = {}
     for path in paths:
-        stops = [start, *(place[name] for name, _before in path), goal]
-        for here, there in pairwise(stops):
-            steps[here, there] += 1
-    steps /= steps.sum(axis=1, keepdims=True)
-    effects = {}
-    for name in names:
-        kept = [place[other] for other in names if other != name]
-        reached = np.linalg.solve(np.eye(len(kept)) - steps[np.ix_(kept, kept)], steps[kept, goal]) if kept else []
-        effects[name] = Fraction(float(1 - steps[start, kept] @ reached - steps[start, goal]))
-    return effects
+        for here, there in pairwise([START, *(name for name, _before in path), GOAL]):
+            steps.setdefault(here, Counter())[there] += 1
+    return {name: 1 - reached({**steps, name: Counter()}) for name in sorted(steps) if name != START}
+
+
+def reached(steps: dict[str, Counter[str]]) -> Fraction:
+    """The part that comes from START to GOAL: one name after the other is left out, and whoever came to it goes on."""
+    chances = {
+        here: {there: Fraction(times, sum(on.values())) for there, times in on.items()} for here, on in steps.items()
+    }
+    for name in [name for name in chances if name != START]:
+        onward = chances.pop(name)
+        again = onward.pop(name, Fraction(0))
+        for on in chances.values():
+            to = on.pop(name, Fraction(0))
+            for there, chance in onward.items():
+                on[there] = on.get(there, Fraction(0)) + to * chance / (1 - again)
+    return chances[START].get(GOAL, Fraction(0))
