@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy
+from threadpoolctl import threadpool_limits
 
 DAY_MS = 24 * 3600 * 1000
 WINDOW_MS = 30 * DAY_MS
@@ -325,13 +326,14 @@ def shapley(paths: Paths) -> Counter[int]:
     return deal(MILLION * sum(sets.values()), weights)
 
 
+@threadpool_limits.wrap(limits=1)
 def markov(paths: Paths) -> Counter[int]:
     """The removal effect of each intermediary in a first-order chain over the paths, scaled to their goals.
 
     A chain that is counted from paths visits each intermediary as often as they do: c times. Whoever comes to it comes
     N times, N on the diagonal of the chain's fundamental matrix; so c / N of the goals have come to it, and are lost where
     it is removed. N is c times the diagonal of the inverse of the matrix of visits less steps (Kemeny, Snell, "Finite Markov
-    Chains", 1960, 3.5): one inverse for all intermediaries.
+    Chains", 1960, 3.5): one inverse for all intermediaries, on one thread, since pages share the cores.
     """
     found = paths.sequences
     if not found:
