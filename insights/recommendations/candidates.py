@@ -46,10 +46,20 @@ class Factors(NamedTuple):
     """An item-item matrix as a product, which is never made where few visitors are asked about.
 
     Rows of the product are media read, columns media recommended. Its diagonal means nothing: what was read is never named.
+    A factor is sparse, or an array where nearly all of it is something.
     """
 
     left: Any
     right: Any
+
+    def scores(self, reads: "scipy.sparse.csr_matrix") -> np.ndarray:
+        """What visitors' reads say of every media."""
+        found = (reads @ self.left) @ self.right
+        return found.toarray() if scipy.sparse.issparse(found) else found
+
+    def matrix(self) -> "scipy.sparse.csr_matrix":
+        """The product."""
+        return scipy.sparse.csr_matrix(self.left @ self.right)
 
 
 def cosine(known: Interactions) -> Factors:
@@ -87,7 +97,7 @@ def ease(known: Interactions, at_most: int) -> Factors:
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     placed = _places(chosen, len(known.names))
-    return Factors(placed.T.tocsr() @ scipy.sparse.csr_matrix(weights), placed)
+    return Factors(placed.T @ weights, placed)
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:
@@ -108,7 +118,7 @@ def als(known: Interactions, at_most: int) -> Factors:
         media = _solved(by_media, visitors)
     inner = np.linalg.inv(media.T @ media + ALS_RIDGE * np.eye(ALS_FACTORS))
     placed = _places(chosen, len(known.names))
-    return Factors(placed.T.tocsr() @ scipy.sparse.csr_matrix(media @ inner), scipy.sparse.csr_matrix(media.T) @ placed)
+    return Factors(placed.T @ (media @ inner), media.T @ placed)
 
 
 def _solved(reads: "scipy.sparse.csr_matrix", fixed: np.ndarray) -> np.ndarray:
@@ -152,7 +162,7 @@ MATRICES = {
 
 def affinities(reads: "scipy.sparse.csr_matrix", factors: Factors) -> np.ndarray:
     """What visitors' reads say of every media, from 0 to 1 for each visitor's best of those that he has not read."""
-    found = np.maximum(((reads @ factors.left) @ factors.right).toarray(), 0)
+    found = np.maximum(factors.scores(reads), 0)
     found[reads.nonzero()] = 0
     best = found.max(axis=1, keepdims=True)
     return found / np.where(best > 0, best, 1)

@@ -87,7 +87,7 @@ def _features(found: Interactions, is_known: np.ndarray, asked: np.ndarray, list
     for name, matrix in MATRICES.items():
         factors = matrix(known, MEDIA_AT_MOST)
         read = strengths if name == "ease" else reads
-        features[name] = np.asarray(((read @ factors.left) @ factors.right).toarray())[asked[:, None], lists]
+        features[name] = factors.scores(read)[asked[:, None], lists]
     day = (pairs.at[is_known] - pairs.at.min()) // DAY_MS
     first = np.zeros(len(found.names), dtype=np.int64)
     first[:] = np.iinfo(np.int64).max

@@ -129,7 +129,7 @@ def test_matrices_are_those_of_the_second_opinion(name, plain) -> None:
     opened = opened_at_random()
     found = interactions(table(*opened))
     factors = candidates.MATRICES[name](found, 100)
-    matrix = (factors.left @ factors.right).toarray()
+    matrix = factors.matrix().toarray()
     expected = plain({(visitor, media) for _, visitor, media in opened})
     got = {
         (first, second): matrix[i, j]
