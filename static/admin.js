@@ -89,6 +89,32 @@
     document.addEventListener(name, (event) => { if (isOurs(event)) tellStale("the server does not answer."); });
   }
 
+  // What unfold draws without saying so: its main part, and toggles that only a mouse can reach
+
+  const NAMES = { sidebarDesktopOpen: "Navigation", sidebarMobileOpen: "Navigation", openTheme: "Theme" }; // of those that are an icon alone
+
+  function nameParts() {
+    all(".simplebar-content-wrapper").forEach((part, index) => part.setAttribute("aria-label", `Scrolled part ${index + 1}`));
+    for (const part of all(".select2-selection, .select2-selection__rendered")) {
+      const field = part.closest(".select2-container").previousElementSibling;
+      part.setAttribute("aria-label", field.labels[0]?.textContent.trim() || field.name);
+    }
+    (find("#main") || find("#page"))?.setAttribute("role", "main");
+    for (const part of all("[x-on\\:click]:not(a[href], button, input, label, summary)")) {
+      if (!part.textContent.trim()) continue;
+      const name = NAMES[part.getAttribute("x-on:click").split(" ")[0]];
+      if (name) part.setAttribute("aria-label", name);
+      part.setAttribute("role", "button");
+      part.tabIndex = 0;
+      part.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        part.click();
+      });
+    }
+  }
+
+  addEventListener("load", nameParts);
   document.addEventListener("DOMContentLoaded", () => {
     const status = find("#glance-status");
     if (!status) return;

@@ -1,11 +1,9 @@
 """Sharing, languages and keys in a real browser, on a phone as on a desk."""
 
-import pytest
-from playwright.sync_api import TimeoutError, expect
+from playwright.sync_api import expect
 
 from tests.browser import test_panel
 from tests.browser.test_panel import Watched, number
-from views_layer.pages.panels import TABS
 
 pytestmark = test_panel.pytestmark
 acme, watched = test_panel.acme, test_panel.watched
@@ -74,19 +72,3 @@ def test_the_chart_is_saved_as_a_picture_and_the_tables_as_csv(watched: Watched)
         "acme-visits.png",
         "acme-consultation-media.csv",
     )
-
-
-@pytest.mark.parametrize("language", ["en", "fr"])
-def test_nothing_scrolls_sideways_at_any_width(watched: Watched, language: str) -> None:
-    page = watched.page
-    wide = {}
-    for path in (*(panel.name for panel in TABS), "links", "restatements"):
-        page.goto(f"{origin(watched)}/hubs/acme/{path}?lang={language}&period=7d")
-        for width in (320, 390, 768, 1280, 2560):
-            page.set_viewport_size({"width": width, "height": 900})
-            try:
-                # A chart takes its new width a moment after its card.
-                page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
-            except TimeoutError:
-                wide[path, width] = page.evaluate("document.documentElement.scrollWidth")
-    assert wide == {}
