@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.http import QueryDict
+from django.test import Client
 
 from events.models import Hub
 from views_layer.pages.panels import ENGAGEMENT, PANELS, Table
@@ -67,6 +68,31 @@ def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:
     assert changed is not None
     assert changed.urlencode() == "from=2026-11-01&country=FR&to=2026-11-08"
     assert selection_of(changed.urlencode()).period_label() == "2026-11-01 – 2026-11-07"
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize("page", ["consultation", "consultation/media", "retribution", "restatements"])
+def test_every_page_takes_the_dates_of_the_form(admin_client: Client, page: str) -> None:
+    Hub.objects.create(slug="acme", timezone="Europe/Paris")
+    answer = admin_client.get(f"/hubs/acme/{page}?from=2026-11-01&last=2026-11-07&country=FR")
+    assert answer["Location"] == f"/hubs/acme/{page}?from=2026-11-01&country=FR&to=2026-11-08"
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("from=2026-11-01&to=2026-11-02", ""),
+        (
+            "from=2026-11-08&to=2026-11-02",
+            "The first day, 2026-11-08, is after the last, 2026-11-01: choose another of the two.",
+        ),
+        ("from=2026-11-08", ""),
+        ("from=2026-11-08T09:00Z&to=2026-11-08T12:00Z", ""),
+        ("from=soon&to=later", ""),
+    ],
+)
+def test_it_says_that_own_dates_are_the_wrong_way_round(query: str, problem: str) -> None:
+    assert selection_of(query).dates_problem == problem
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,11 @@ from datetime import datetime
 
 from django.urls import reverse
 
+from aggregations.buckets import moment_of
+from aggregations.rollups import HOUR_MS
+from batch.rows import HUB
+from batch.view_store import view_store
+from events.cuts import published_cut
 from events.models import Hub
 from views_layer.access import hubs_of
 from views_layer.pages.panels import TABS, Panel
@@ -37,6 +42,13 @@ class Frame:
     shared: str
     timezone: str
     today: str
+
+    @property
+    def earliest_day(self) -> str:
+        """The local day of the first published numbers of the hub; empty where there are none."""
+        published = published_cut()
+        hour = view_store().first_start(self.hub.slug, HUB.name, published.epoch) if published else None
+        return "" if hour is None else moment_of(hour * HOUR_MS).astimezone(self.hub.zone).date().isoformat()
 
 
 def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) -> Frame:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Min
 from django.http import QueryDict
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
@@ -220,6 +221,17 @@ class Selection:
             return (_date(end) - timedelta(days=1)).isoformat()
         except ValueError:
             return end
+
+    @property
+    def dates_problem(self) -> str:
+        """What is wrong with own dates whose first is after their last; empty where nothing is."""
+        days = {"first": self.first_day(), "last": self.last_day()}
+        try:
+            if _date(days["first"]) <= _date(days["last"]):
+                return ""
+        except ValueError:
+            return ""
+        return gettext("The first day, %(first)s, is after the last, %(last)s: choose another of the two.") % days
 
     def period_choices(self) -> list[Choice]:
         return [

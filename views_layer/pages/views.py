@@ -136,6 +136,8 @@ def _curve(media: Media, viewer: Viewer, selection: Selection, now: datetime) ->
 
 
 def _table(request: Request, viewer: Viewer, place: Place, selection: Selection, name: str) -> HttpResponseBase:
+    if (changed := with_half_open_dates(request.GET)) is not None:
+        return redirect(f"{place.table_url(name)}?{changed.urlencode()}")
     panel = place.panel
     table = panel.table(name)
     if table is None:
