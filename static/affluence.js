@@ -23,6 +23,13 @@
     if (input) input.checked = true;
   }
 
+  // Tabs: where they do not fit beside each other, the current one is seen
+
+  function showTab() {
+    const tab = find(".tabs [aria-current]");
+    if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - (tab.parentElement.clientWidth - tab.offsetWidth) / 2;
+  }
+
   // Menus: one open at a time; Escape and a click outside close it
 
   const openMenus = () => all("details.menu[open], details.definition[open]");
@@ -290,6 +297,7 @@
     const isPage = event.target.id === "page" || event.target === document.body;
     if (!isPage) return;
     showTheme();
+    showTab();
     drawCharts();
     const target = focused && document.getElementById(focused);
     if (target && document.activeElement === document.body) target.focus({ preventScroll: true });
@@ -387,5 +395,6 @@
   }, BEAT_MS);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
   showTheme();
+  showTab();
   drawCharts();
 })();

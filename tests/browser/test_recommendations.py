@@ -75,6 +75,7 @@ def test_its_page_is_for_everybody(page: Page, home: str) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(f"{home}/recommendations")
             expect(page.locator("#lists tbody")).to_have_count(20)
+            expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=1)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("searchbox").fill("catalogue 7")
     page.get_by_role("searchbox").press("Enter")

@@ -105,8 +105,8 @@ CONSULTATION = Panel(
         Table("languages", _("Languages"), "language", _VISITS),
         Table("browsers", _("Browsers"), "browser", _VISITS),
         Table("devices", _("Devices"), "device", _VISITS),
-        Table("systems", _("Systems"), "os", _VISITS),
-        Table("weekdays", _("Weekdays"), "weekday", _VISITS, order="weekday"),
+        Table("systems", _("Systems"), "os", _VISITS, width="half"),
+        Table("weekdays", _("Weekdays"), "weekday", _VISITS, order="weekday", width="half"),
         Table(
             "hours",
             _("Weekdays and hours"),
@@ -114,7 +114,7 @@ CONSULTATION = Panel(
             ("visits",),
             order="weekday,hour_of_day",
             across="hour_of_day",
-            width="wide",
+            width="full",
         ),
     ),
 )
