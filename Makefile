@@ -9,7 +9,7 @@ RUN_READY := $(VENV)/ready-run-$(call hash,requirements.txt)
 SPARK_READY := $(VENV)/ready-spark-$(call hash,requirements.txt requirements-spark.txt)
 DEV_READY := $(VENV)/ready-dev-$(call hash,requirements.txt requirements-dev.txt)
 
-.PHONY: help run spark test test-services test-faults check fix bench messages lock clean
+.PHONY: help run spark test test-services test-faults check fix bench messages screenshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,9 @@ bench: $(DEV_READY) ## one JSON object of figures, each beside its limit; ARGS="
 
 messages: $(DEV_READY) ## gather the texts of the pages into locale/, and compile the translations
 	@DATA_DIR=$${DATA_DIR:-$$(mktemp -d)} DJANGO_SETTINGS_MODULE=statsproject.settings $(BIN)/python -m tests.messages
+
+screenshots: $(DEV_READY) ## picture every page in both themes, into docs/
+	@exec $(BIN)/python -m tests.browser.screenshots
 
 lock: $(VENV)/ready ## resolve requirements*.in anew into pinned requirements*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header requirements.in -o requirements.txt
