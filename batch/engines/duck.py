@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
+from django.conf import settings
 
 from aggregations.cells import Cells
 from aggregations.measures import Measure
@@ -19,12 +20,16 @@ from batch.partials import Partials, measures_of
 
 
 class DuckEngine(Engine, RawEngine):
-    """`threads` and `memory_limit` (such as "512MB") bound what a fold may take."""
+    """`threads` and `memory_limit` (such as "512MB") bound what a fold may take; what exceeds it spills into DATA_DIR.
+
+    DuckDB removes what a killed process left there.
+    """
 
     def __init__(self, threads: int = 2, memory_limit: str = "1GB") -> None:
         self._config: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
             "memory_limit": memory_limit,
+            "temp_directory": str(settings.DATA_DIR / "duckdb"),
             "autoinstall_known_extensions": False,
         }
         self._database: duckdb.DuckDBPyConnection | None = None

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from events.demo.readers import CHANNELS, NETWORKS, REFERRERS_OF_NETWORKS, Chann
 DAY_MS = 24 * 3600 * 1000
 STRETCH_MS = 30_000
 ROBOT_SHARE, RETURN_SHARE, HUB_FIRST_SHARE = 0.025, 0.42, 0.55
+LIST_SHARE, FOLLOWED, FOLLOWED_WHEN_POPULAR = 0.45, 0.1, 0.055
 CHANNEL_WEIGHTS = list(itertools.accumulate(channel.weight for channel in CHANNELS))
 
 Fact = dict[str, object]
@@ -157,6 +159,7 @@ class Visit:
         self._open(medium)
         {"document": self._leaf, "video": self._watch, "image": self._look, "link": self._follow}[medium.kind](medium)
         self._engage(medium)
+        self._be_led_on(medium)
 
     def _leaf(self, medium: Medium) -> None:
         """Page by page: each page loses some readers, the first ones most; some jump from the contents."""
@@ -205,6 +208,19 @@ class Visit:
                 self._add("print", media=medium.key)
         if self.chance.random() < (0.09 if self.arrival.token is not None else 0.05):
             self._share(medium)
+
+    def _be_led_on(self, medium: Medium) -> None:
+        """Many see the list of recommendations below a media, and a few of these follow it. One reader in ten is held out."""
+        if self.chance.random() > LIST_SHARE:
+            return
+        is_held_out = zlib.crc32(self.reader.name.encode()) % 10 == 0
+        self._feature("recommendations-holdout" if is_held_out else "recommendations", medium)
+        other = self.audience.medium_at(self.at)
+        if other != medium and self.chance.random() < (FOLLOWED_WHEN_POPULAR if is_held_out else FOLLOWED):
+            self._wait(1, 6)
+            begins = "recommendation-holdout:" if is_held_out else "recommendation:"
+            self._add("click", media=medium.key, target=begins + other.key)
+            self._enjoy(other)
 
     def _click(self, medium: Medium, page: int) -> None:
         product = self.chance.choice(PRODUCTS)

@@ -191,3 +191,9 @@ class TestSparkEngine(EngineContract):
 
 def java_of(engine: SparkEngine) -> subprocess.Popen:
     return engine.session().sparkContext._gateway.proc
+
+
+def test_what_exceeds_its_memory_spills_into_the_data_directory(tmp_path: Path, settings) -> None:
+    settings.DATA_DIR = tmp_path
+    with DuckEngine()._connect() as connection:
+        assert connection.sql("SELECT current_setting('temp_directory')").fetchall() == [(str(tmp_path / "duckdb"),)]

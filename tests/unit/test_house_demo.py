@@ -62,6 +62,17 @@ def test_a_video_is_told_by_stretches_of_half_a_minute_and_no_longer_than_it_is(
         assert all(0 < fact["duration_ms"] <= 30_000 for fact in told)
 
 
+def test_recommendations_are_followed_more_often_than_what_is_popular(facts: list[Fact]) -> None:
+    """So that the page of the demo has something to tell."""
+    targets = Counter(str(fact["target"]).partition(":")[0] for fact in facts if "target" in fact)
+    rates = [
+        targets["recommendation"] / targets["recommendations"],
+        targets["recommendation-holdout"] / targets["recommendations-holdout"],
+    ]
+    assert targets["recommendations-holdout"] > 350
+    assert 0.03 < rates[1] < rates[0] < 0.12
+
+
 @pytest.mark.django_db(databases=["default", "log"])
 def test_the_normaliser_takes_it_once(hub: Hub, facts: list[Fact]) -> None:
     assert [append(facts[:3_000], hub), append(facts[:3_000], hub)] == [(3_000, 0), (0, 3_000)]
