@@ -29,7 +29,7 @@ PROFILES = {
         "first_page",
         "start",
     ),
-    "services": ("elastic", "mongo", "spark"),
+    "services": ("amqp", "elastic", "mongo", "spark"),
 }
 """Each scenario is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
 SCENARIOS = tuple(name for scenarios in PROFILES.values() for name in scenarios)

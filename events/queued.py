@@ -16,6 +16,7 @@ import amqp
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from events.committer import GROUP_BYTES
 from events.directory import Memory, counted_since
 from events.intake import Batch, Intake, batch_of
 from events.log import LogBusy, Rejection
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 MESSAGES_AT_ONCE = 2_000
 """Messages that the broker sends ahead, and that one write takes at most."""
-LINGER_S = 0.02
-"""How long a write waits for more messages."""
+LINGER_S = 0.1
+"""How long a write waits for more messages: a commit of few costs as much as one of many."""
 WAIT_S = 1.0
 RETRY_S = (1.0, 2.0, 5.0)
 """Pauses after a log that is busy or a broker that is away; the last one is repeated."""
@@ -75,6 +76,7 @@ class QueueIntake:
         self._intake = intake or Intake()
         self._caller = Caller(Memory(counted_since), is_trusted=True)
         self._messages: list[amqp.Message] = []
+        self._bytes = 0
 
     def run(self, may_go_on: Callable[[], bool]) -> None:
         """Consume until `may_go_on` says no. A broker that is away is waited for. Raises Unusable."""
@@ -93,18 +95,25 @@ class QueueIntake:
         self._channel = connection.connect().channel()
         declare(self._channel, self._queue)
         self._channel.basic_qos(0, MESSAGES_AT_ONCE, False)
-        self._messages = []
-        self._channel.basic_consume(self._queue, callback=self._messages.append)
+        self._forget_messages()
+        self._channel.basic_consume(self._queue, callback=self._keep_message)
         logger.info("Events are taken from the queue %s.", self._queue)
         while may_go_on():
             if self._gathered(connection):
                 self._write(may_go_on, connection)
             connection.heartbeat_check()
 
+    def _keep_message(self, message: amqp.Message) -> None:
+        self._messages.append(message)
+        self._bytes += len(message.body)
+
+    def _forget_messages(self) -> None:
+        self._messages, self._bytes = [], 0
+
     def _gathered(self, connection: Connection) -> bool:
         """Wait for messages, and a moment more for others; False where none came."""
         deadline = None
-        while len(self._messages) < MESSAGES_AT_ONCE:
+        while len(self._messages) < MESSAGES_AT_ONCE and self._bytes < GROUP_BYTES:
             left = WAIT_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 break
@@ -131,7 +140,7 @@ class QueueIntake:
                     return
                 connection.heartbeat_check()
         self._channel.basic_ack(messages[-1].delivery_tag, multiple=True)
-        messages.clear()
+        self._forget_messages()
 
     def _batch(self, message: amqp.Message) -> Batch:
         """A message's events and rejections; one that is no event at all is kept as a rejection, with its reason."""

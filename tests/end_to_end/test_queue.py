@@ -68,8 +68,8 @@ def until(is_so: Callable[[], bool], within_s: float = 30) -> bool:
     return has_come
 
 
-def consume(url: str, is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+def consume(url: str, is_done: Callable[[], bool], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
     QueueIntake(url, QUEUE).run(lambda: not is_done() and time.monotonic() < deadline)
 
 
@@ -121,6 +121,19 @@ def test_while_the_log_is_busy_nothing_is_acknowledged(rabbitmq, channel, monkey
     assert (unwritten, set(in_log().values()), waiting(channel)) == ({}, {1}, 0)
 
 
+def test_a_write_holds_no_more_bytes_than_its_bound_and_one_message(rabbitmq, channel, monkeypatch) -> None:
+    Hub.objects.create(slug="acme")
+    monkeypatch.setattr("events.queued.GROUP_BYTES", 1_000)
+    monkeypatch.setattr("events.queued.LINGER_S", 10)
+    bodies = [
+        json.dumps({"events": [view(first + place) for place in range(10)]}).encode() for first in range(0, 40, 10)
+    ]
+    assert all(500 < len(body) < 1_000 for body in bodies)
+    publish(channel, *bodies)
+    consume(rabbitmq.url, lambda: len(in_log()) == 40)
+    assert [len(chunk.events) for chunk in event_log().read({})] == [20, 20]
+
+
 def test_a_queue_that_was_declared_otherwise_is_refused(rabbitmq, channel) -> None:
     channel.queue_delete(QUEUE)
     channel.queue_declare(QUEUE, durable=False, auto_delete=False)
@@ -144,7 +157,7 @@ def test_a_broker_that_goes_away_is_waited_for(rabbitmq, channel, monkeypatch) -
             rabbitmq.start()
         return len(in_log()) == 20
 
-    consume(rabbitmq.url, is_done)
+    consume(rabbitmq.url, is_done, rabbitmq.starts_within_s + 30)
     assert in_log() == {f"e{number}": 1 for number in range(20)}
 
 

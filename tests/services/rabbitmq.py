@@ -13,7 +13,7 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 class RabbitMQ(Server):
     name = "rabbitmq"
-    starts_within_s = 90.0
+    starts_within_s = 300.0
 
     @property
     def url(self) -> str:

@@ -9,7 +9,6 @@ ELASTICSEARCH, POSTGRESQL, REDIS = "TEST_VIEW_STORE_URL", "TEST_DATABASE_URL", "
 REDIS_CLUSTER, REDIS_TLS, SENTINELS = "TEST_REDIS_CLUSTER_URL", "TEST_REDIS_TLS_URL", "TEST_SENTINELS_URL"
 OF_REDIS = {"redis": REDIS, "redis-cluster": REDIS_CLUSTER, "redis-tls": REDIS_TLS, "redis-behind-sentinels": SENTINELS}
 RABBITMQ, EVENT_LOG = "TEST_AMQP_URL", "TEST_EVENT_LOG_URL"
-RABBITMQ = "TEST_AMQP_URL"
 SPARK = "TEST_SPARK_MASTER"
 PROFILE = "TEST_PROFILE"
 """Which of these servers the whole suite uses, by comma; without it only tests of a backend of theirs do."""
