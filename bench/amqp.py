@@ -20,7 +20,8 @@ SERVER, QUEUE = "TEST_AMQP_URL", "affluence.bench"
 MESSAGES = {1: 20_000, 100: 1_000}
 """How many messages wait in the queue, by the number of events of each."""
 ROUNDS = 3
-TARGET = 10_000
+TARGETS = {1: None, 100: 10_000}
+"""Messages of one event are bounded by what a client and its broker do for each message."""
 
 
 def measure(options: Options) -> Figures:
@@ -64,7 +65,7 @@ def _figure(url: str, channel: amqp.Channel, size: int, options: Options) -> tup
             bare, taking = bare + bare_s, taking + taking_s
     events = rounds * count * size
     limit_of = "a consumer that only acknowledges the same messages"
-    figure = at_least(TARGET, events / taking, "events/s", events / bare, limit_of)
+    figure = at_least(TARGETS[size], events / taking, "events/s", events / bare, limit_of)
     return f"amqp_intake_{size}_a_message", figure
 
 

@@ -96,7 +96,7 @@ class Server(ABC):
             time.sleep(0.1)
 
     def _is_answering(self) -> bool:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # nothing, or while it starts no JSON
             return self.answers()
         return False
 
