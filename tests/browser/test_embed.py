@@ -188,10 +188,11 @@ def test_nothing_is_drawn_where_there_is_nothing_to_link(world: World, path: str
     ("path", "prepare"),
     [
         ("/limit-alone", ""),
+        ("/limit-alone", "delete window.IntersectionObserver;"),
         ("/limit", "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {get: () => true});"),
         ("/limit-first", "Object.defineProperty(Navigator.prototype, 'doNotTrack', {get: () => '1'});"),
     ],
-    ids=["no tracker", "GPC", "DNT"],
+    ids=["no tracker", "old browser", "GPC", "DNT"],
 )
 def test_it_works_and_tells_nothing_where_nothing_may_be_told(
     world: World, monkeypatch, path: str, prepare: str

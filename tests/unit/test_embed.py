@@ -101,6 +101,13 @@ def test_it_names_only_media_with_an_audience_and_never_the_one_that_is_read(rea
     assert named == {"a", "b", "c", "d", "p"} - {media}
 
 
+@pytest.mark.parametrize("group", [RECOMMENDED, HELD_OUT])
+def test_beside_a_media_without_an_audience_nobody_is_told_what_its_few_readers_also_read(
+    read: Hub, group: str
+) -> None:
+    assert asked(group, media="rare")["results"] == asked()["results"]
+
+
 def test_what_has_no_title_has_none(read: Hub) -> None:
     assert asked(media="c", limit="1")["results"] == [{"media": "d", "title": None, "kind": "document"}]
 

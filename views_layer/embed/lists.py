@@ -50,8 +50,11 @@ class Display:
         self._media: dict[str, Media] = {}
 
     def show(self, media: str, is_held_out: bool, limit: int) -> list[dict[str, Any]]:
-        """What goes with a media; what is popular instead for who is held out, and where `media` is empty."""
-        sources = [media] if media and not is_held_out else []
+        """What goes with a media; what is popular instead for who is held out, and where `media` has no audience.
+
+        What goes with a media that one or two have opened would tell what else these have.
+        """
+        sources = [media] if media in self._shelf.visitors and not is_held_out else []
         keys = [row["media"] for row in self._shelf.recommend(sources, {media}, limit)]
         self._learn(keys)
         return [self._row(key) for key in keys]

@@ -60,6 +60,7 @@
     nav.append(ol);
     if (into) document.querySelector(into).append(nav);
     else script.after(nav);
+    if (!window.IntersectionObserver) return; // what came into view is not known
     // The first link, since a long list never fits into a small window.
     new IntersectionObserver(
       (changes, observer) => {
