@@ -7,9 +7,11 @@ from django.http import QueryDict
 from django.test import Client
 
 from events.models import Hub
+from views_layer.pages.figures import chart
 from views_layer.pages.panels import ENGAGEMENT, PANELS, Table
 from views_layer.pages.rows import filters_of
 from views_layer.pages.selection import Selection, with_half_open_dates
+from views_layer.pages.wording import metric_texts
 
 NOW = datetime(2026, 11, 23, 9, 41, tzinfo=UTC)
 
@@ -61,6 +63,45 @@ def test_a_range_between_hours_is_shown_by_local_times_and_days() -> None:
     selection = selection_of("from=2026-11-01T23:00:00Z&to=2026-11-02T04:00:00Z")
     assert selection.period_label() == "2 Nov, 00:00 – 2 Nov, 05:00"
     assert (selection.first_day(), selection.last_day()) == ("2026-11-02", "2026-11-02")
+
+
+@pytest.mark.parametrize(
+    ("query", "label", "days"),
+    [
+        ("from=2026-11-02T10:00&to=2026-11-03T10:00", "2 Nov, 10:00 – 3 Nov, 10:00", ("2026-11-02", "2026-11-03")),
+        ("from=2026-11-02&to=0001-01-01", "2026-11-02 – 0001-01-01", ("2026-11-02", "0001-01-01")),
+        (
+            "from=0001-01-01T00:00:00%2B14:00&to=9999-12-31T23:59:59-12:00",
+            "0001-01-01T00:00:00+14:00 – 9999-12-30",
+            ("0001-01-01T00:00:00+14:00", "9999-12-30"),
+        ),
+    ],
+)
+def test_any_range_is_shown_also_one_that_is_refused(query: str, label: str, days: tuple[str, str]) -> None:
+    selection = selection_of(query)
+    assert (selection.period_label(), (selection.first_day(), selection.last_day())) == (label, days)
+
+
+@pytest.mark.parametrize(
+    ("zone", "starts", "to", "ends"),
+    [
+        ("Europe/Paris", ("24T00:00+01:00", "25T00:00+01:00"), "25T03:00+01:00", ("24 25", "25 26")),
+        ("Europe/Paris", ("24T00:00+01:00", "25T00:00+01:00"), "26T00:00+01:00", ("24 25", "25 26")),
+    ],
+)
+def test_a_day_that_the_range_cuts_off_leads_to_the_whole_day(
+    zone: str, starts: tuple[str, ...], to: str, ends: tuple[str, ...]
+) -> None:
+    answer = {
+        "query": {"to": f"2026-11-{to}"},
+        "results": [{"time": f"2026-11-{start}", "visits": 1} for start in starts],
+        "totals": {"visits": 1},
+        "meta": {"as_of": "2026-11-30T00:00:00Z"},
+    }
+    found = chart(answer, selection_of(f"timezone={zone}"), metric_texts(), "day")
+    assert [(bucket.start, bucket.end) for bucket in found.buckets] == [
+        tuple(f"2026-11-{day}" for day in pair.split()) for pair in ends
+    ]
 
 
 def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:

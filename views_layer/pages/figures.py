@@ -3,7 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
@@ -128,7 +129,7 @@ def chart(
     for row, start, next_start in zip(answer["results"], starts, [*starts[1:], end], strict=True):
         phase = "future" if start > as_of else "running" if next_start >= as_of else "past"
         before = (row.get("previous") or {}).get(metric)
-        ends = [_end_text(at.astimezone(zone), interval) for at in (start, next_start)]
+        ends = [_end_text(at, interval, zone) for at in (start, next_start)]
         value = None if phase == "future" else row[metric]
         buckets.append(
             Bucket(
@@ -157,9 +158,12 @@ def chart(
     )
 
 
-def _end_text(at: datetime, interval: str) -> str:
-    """An end of a bucket: an instant between hours, else the local day."""
-    return at.isoformat(timespec="seconds") if interval == "hour" else at.date().isoformat()
+def _end_text(at: datetime, interval: str, zone: ZoneInfo) -> str:
+    """An end of a bucket: an instant between hours, else the local day that begins then, or next where a range was cut."""
+    if interval == "hour":
+        return at.astimezone(zone).isoformat(timespec="seconds")
+    before = (at.astimezone(UTC) - timedelta(milliseconds=1)).astimezone(zone)
+    return (before.date() + timedelta(days=1)).isoformat()
 
 
 def _by_start(notes: Sequence[Note], starts: list[datetime]) -> dict[datetime, list[str]]:

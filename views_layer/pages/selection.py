@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
 from views_layer.pages.wording import DIMENSION_TITLES, dated, dimension_title, value_of
-from views_layer.question import QueryError, read_zone
+from views_layer.question import FIRST_YEAR, LAST_YEAR, QueryError, read_zone
 
 PERIODS = {
     "today": _("Today"),
@@ -200,26 +200,38 @@ class Selection:
         if not self.has_dates:
             return str(PERIODS.get(self.period, self.period))
         start, end = self.state.get("from", ""), self.state.get("to", "")
-        first, last = self._shown(start), self._shown(end) if _is_instant(end) else self.last_day()
+        first, last = self._shown(start), self._shown(end) if self._local(end) else self.last_day()
         return first if first == last else f"{first} – {last}"
 
     def _shown(self, end: str) -> str:
         """A day as it is written; an instant as a local time."""
-        return dated(_instant(end).astimezone(self.zone()), "d MMM, HH:mm") if _is_instant(end) else end
+        local = self._local(end)
+        return dated(local, "d MMM, HH:mm") if local else end
+
+    def _local(self, text: str) -> datetime | None:
+        """An instant in the zone of the page, as which it counts without an offset; None for a day, and for what is neither."""
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if len(text) == len("2026-11-23") or not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone())).astimezone(self.zone())
 
     def first_day(self) -> str:
         """The local day on which own dates begin."""
         start = self.state.get("from", "")
-        return _instant(start).astimezone(self.zone()).date().isoformat() if _is_instant(start) else start
+        local = self._local(start)
+        return local.date().isoformat() if local else start
 
     def last_day(self) -> str:
         """The local day on which own dates end; `to` is half-open."""
         end = self.state.get("to", "")
-        if _is_instant(end):
-            return (_instant(end) - timedelta(milliseconds=1)).astimezone(self.zone()).date().isoformat()
+        if local := self._local(end):
+            return (local.astimezone(UTC) - timedelta(milliseconds=1)).astimezone(local.tzinfo).date().isoformat()
         try:
             return (_date(end) - timedelta(days=1)).isoformat()
-        except ValueError:
+        except (ValueError, OverflowError):
             return end
 
     @property
@@ -288,19 +300,6 @@ def with_half_open_dates(parameters: QueryDict) -> QueryDict | None:
     except ValueError:
         changed["to"] = last
     return changed
-
-
-def _is_instant(text: str) -> bool:
-    """True for an ISO instant; False for a day, and for what is neither."""
-    try:
-        return _instant(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-def _instant(text: str) -> datetime:
-    """Raises ValueError."""
-    return datetime.fromisoformat(text)
 
 
 def _date(text: str) -> date:
