@@ -17,6 +17,8 @@ from pyroaring import BitMap
 SHARE = "share"
 COLUMNS = ("occurred_at", "id", "action", "media", "share", "via", "network", "visit", "visitor")
 """The fields of an event that the tree is made of."""
+LEVELS_AT_MOST = 400
+"""Levels of a tree in JSON. Readers and writers of JSON, Python's too, stop at a depth, which is twice the levels."""
 
 
 class Row(NamedTuple):
@@ -126,7 +128,7 @@ class Tree:
         return min((row.occurred_at for row in self._arrived), default=None)
 
     def answer(self, limit: int) -> dict[str, Any]:
-        """All of it as JSON values; `top` and `tree` hold at most `limit` nodes besides the root."""
+        """All of it as JSON values; `top` and `tree` hold at most `limit` nodes besides the root, in LEVELS_AT_MOST."""
         return self.numbers() | {
             "networks": self.networks(),
             "top": [_shown(node) for node in self.top()[:limit]],
@@ -194,7 +196,7 @@ def _shown(node: Node) -> dict[str, Any]:
 
 
 def _drawn(root: Node, limit: int) -> dict[str, Any]:
-    """The tree from the root, breadth first up to `limit` nodes."""
+    """The tree from the root, breadth first up to `limit` nodes and LEVELS_AT_MOST."""
     drawn = _shown(root) | {"children": []}
     waiting = deque([(root, drawn)])
     while waiting and limit:
@@ -202,6 +204,7 @@ def _drawn(root: Node, limit: int) -> dict[str, Any]:
         for child in node.children[:limit]:
             shown = _shown(child) | {"children": []}
             place["children"].append(shown)
-            waiting.append((child, shown))
+            if child.level < LEVELS_AT_MOST:
+                waiting.append((child, shown))
         limit -= len(place["children"])
     return drawn

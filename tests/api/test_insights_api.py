@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from events.catalogue import forget
 from events.models import ApiKey, Hub
+from insights.dissemination import LEVELS_AT_MOST
 from speed.consumer import apply_new
 from tests.caches import renew
 
@@ -63,6 +64,30 @@ def test_only_events_of_the_period_count_also_as_parents(reader: Client) -> None
     start = (timezone.now() - timedelta(hours=12)).isoformat()
     answer = reader.get("/api/hubs/acme/dissemination", {"media": "cat-1", "from": start}).json()
     assert (answer["shares"], answer["reproduction"], answer["arrivals"]) == (1, 0.0, 1)
+
+
+def test_a_chain_of_any_length_is_answered(reader: Client, tmp_path: Path) -> None:
+    chain = [
+        {
+            "hub": "acme",
+            "media": "deep",
+            "action": "share",
+            "share": f"s{at:04}",
+            "via": f"s{at - 1:04}",
+            "visitor": "a",
+        }
+        | {"occurred_at": (timezone.now() - timedelta(seconds=1_000 - at)).isoformat()}
+        for at in range(1_000)
+    ]
+    file = tmp_path / "chain.jsonl"
+    file.write_text("\n".join(map(json.dumps, chain)))
+    management.call_command("import_events", str(file))
+    apply_new()
+    answer = reader.get("/api/hubs/acme/dissemination?media=deep").json()
+    levels, node = 0, answer["tree"]
+    while node["children"]:
+        levels, [node] = levels + 1, node["children"]
+    assert (answer["depth"], len(answer["top"]), levels) == (1_000, 1_000, LEVELS_AT_MOST)
 
 
 def test_another_media_has_no_shares(reader: Client) -> None:
