@@ -275,7 +275,7 @@
 
   document.addEventListener("htmx:oobBeforeSwap", (event) => {
     const part = event.target;
-    if (!find("details[open], canvas:hover", part)) return;
+    if (!find("details[open], canvas:hover, .zoom-band", part)) return;
     event.detail.shouldSwap = false;
     isKeptBack = true;
   });

@@ -214,8 +214,10 @@ def test_numbers_are_read_again_by_themselves_where_events_came(watched: Watched
     expect(page.locator("#trust")).to_contain_text("Exact.")
     expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("3")
     page.keyboard.press("Escape")
+    page.locator("#chart-png").focus()
     beat(page)
     expect(page.locator("[data-metric=visits] .figure-value")).to_have_text("4")
+    expect(page.locator("#chart-png")).to_be_focused()
     assert page.evaluate("Chart.getChart(document.querySelector('#chart canvas')).data.datasets[0].data[6]") == 1
     assert watched.faults == []
 

@@ -83,25 +83,25 @@ def test_any_range_is_shown_also_one_that_is_refused(query: str, label: str, day
 
 
 @pytest.mark.parametrize(
-    ("zone", "starts", "to", "ends"),
+    ("first", "to", "ends"),
     [
-        ("Europe/Paris", ("24T00:00+01:00", "25T00:00+01:00"), "25T03:00+01:00", ("24 25", "25 26")),
-        ("Europe/Paris", ("24T00:00+01:00", "25T00:00+01:00"), "26T00:00+01:00", ("24 25", "25 26")),
+        ("24T00:00+01:00", "26T00:00+01:00", [("2026-11-24", "2026-11-25"), ("2026-11-25", "2026-11-26")]),
+        (
+            "24T09:00+00:00",
+            "25T03:00+01:00",
+            [("2026-11-24T10:00:00+01:00", "2026-11-25"), ("2026-11-25", "2026-11-25T03:00:00+01:00")],
+        ),
     ],
 )
-def test_a_day_that_the_range_cuts_off_leads_to_the_whole_day(
-    zone: str, starts: tuple[str, ...], to: str, ends: tuple[str, ...]
-) -> None:
+def test_a_bucket_leads_to_what_it_counts_of_the_range(first: str, to: str, ends: list[tuple[str, str]]) -> None:
     answer = {
-        "query": {"to": f"2026-11-{to}"},
-        "results": [{"time": f"2026-11-{start}", "visits": 1} for start in starts],
+        "query": {"from": f"2026-11-{first}", "to": f"2026-11-{to}"},
+        "results": [{"time": f"2026-11-{day}T00:00+01:00", "visits": 1} for day in (24, 25)],
         "totals": {"visits": 1},
         "meta": {"as_of": "2026-11-30T00:00:00Z"},
     }
-    found = chart(answer, selection_of(f"timezone={zone}"), metric_texts(), "day")
-    assert [(bucket.start, bucket.end) for bucket in found.buckets] == [
-        tuple(f"2026-11-{day}" for day in pair.split()) for pair in ends
-    ]
+    found = chart(answer, selection_of(""), metric_texts(), "day")
+    assert [(bucket.start, bucket.end) for bucket in found.buckets] == ends
 
 
 def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:

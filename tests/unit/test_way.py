@@ -120,6 +120,7 @@ class TestPages:
         answer = anna.get(self.URL + "&country=DE&format=csv")
         assert lines(answer)[1:] == [["Opened a media", "1"], ["Read on", "1"], ["Acted", "0"]]
 
-    def test_a_filter_on_the_action_is_refused_in_words(self, anna: Client) -> None:
-        said = anna.get(self.URL + "&action=share", headers={"HX-Request": "true"}).content.decode()
-        assert "Remove the filter on the action" in said
+    @pytest.mark.parametrize("query", ["action=share", "network=x", "page=2", "target=a", "previous=cat-2"])
+    def test_a_filter_on_single_events_is_refused_in_words(self, anna: Client, query: str) -> None:
+        said = anna.get(f"{self.URL}&{query}", headers={"HX-Request": "true"}).content.decode()
+        assert "not to be told with a filter on what single events say" in said

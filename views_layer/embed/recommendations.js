@@ -74,13 +74,14 @@
 
   const clear = () => nav && nav.remove();
 
-  async function draw(media) {
+  async function draw(media, isAgain) {
     const own = ++turn;
     try {
       api.search = new URLSearchParams({ hub, ...(media && { media }), ...(limit && { limit }) });
       const answer = await fetch(api, { credentials: "omit" });
       const found = await answer.json();
       if (own != turn) return; // another list has been asked for meanwhile
+      if (answer.status == 503 && !isAgain) return void setTimeout(() => own == turn && draw(media, true), 5000);
       if (!answer.ok) throw found.error.detail;
       list(found, media);
     } catch (error) {

@@ -3,8 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time
 
 from django.utils.translation import gettext as _
 
@@ -121,7 +120,8 @@ def chart(
     """The chart of the measure of a page. A note is in the bucket in which its local day begins."""
     metric, zone = selection.metric, selection.zone()
     unit = metrics[metric]["unit"]
-    as_of, end = known_until(answer["meta"]), instant(answer["query"]["to"])
+    as_of = known_until(answer["meta"])
+    first, end = (instant(answer["query"][name]) for name in ("from", "to"))
     starts = [instant(row["time"]) for row in answer["results"]]
     many_days = interval == "hour" and len({start.date() for start in starts}) > 1
     noted = _by_start(notes, starts)
@@ -129,7 +129,7 @@ def chart(
     for row, start, next_start in zip(answer["results"], starts, [*starts[1:], end], strict=True):
         phase = "future" if start > as_of else "running" if next_start >= as_of else "past"
         before = (row.get("previous") or {}).get(metric)
-        ends = [_end_text(at, interval, zone) for at in (start, next_start)]
+        ends = [_end_text(at.astimezone(zone), interval) for at in (max(first, start), next_start)]
         value = None if phase == "future" else row[metric]
         buckets.append(
             Bucket(
@@ -158,12 +158,10 @@ def chart(
     )
 
 
-def _end_text(at: datetime, interval: str, zone: ZoneInfo) -> str:
-    """An end of a bucket: an instant between hours, else the local day that begins then, or next where a range was cut."""
-    if interval == "hour":
-        return at.astimezone(zone).isoformat(timespec="seconds")
-    before = (at.astimezone(UTC) - timedelta(milliseconds=1)).astimezone(zone)
-    return (before.date() + timedelta(days=1)).isoformat()
+def _end_text(at: datetime, interval: str) -> str:
+    """An end of a bucket, within the range: the local day that begins then, else the instant."""
+    is_day = interval != "hour" and at.time() == time.min
+    return at.date().isoformat() if is_day else at.isoformat(timespec="seconds")
 
 
 def _by_start(notes: Sequence[Note], starts: list[datetime]) -> dict[datetime, list[str]]:

@@ -13,8 +13,8 @@ class Table:
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
     of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
     `has_facts`: of media, pages and completion too. `across` makes it a heat map of its one measure: the dimension of
-    its columns. `of_visits` names what it tells of whole visits instead (`views.OF_VISITS`); `refuses` a filter with which
-    it says `hint`.
+    its columns. `of_visits` names what it tells of whole visits instead (`views.OF_VISITS`); `refuses` are
+    filters with which it says `hint`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Table:
     has_facts: bool = False
     across: str = ""
     of_visits: str = ""
-    refuses: str = ""
+    refuses: tuple[str, ...] = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -147,8 +147,8 @@ ENGAGEMENT = Panel(
             "step",
             ("visits",),
             of_visits="way",
-            refuses="action",
-            hint=_("Remove the filter on the action: this is about all that visits do."),
+            refuses=("action", "network", "page", "target", "previous"),
+            hint=_("This is about all that visits do: not to be told with a filter on what single events say."),
         ),
         Table("clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),)),
         Table(

@@ -252,7 +252,7 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
         "csv": selection.query(format="csv"),
         "is_loaded": False,
     }
-    if (table.needs and table.needs not in selection.filters) or table.refuses in selection.filters:
+    if (table.needs and table.needs not in selection.filters) or selection.filters.keys() & {*table.refuses}:
         return card | {"is_loaded": True, "hint": table.hint}
     if table.of_visits and asked_for:
         return card | {"is_loaded": True, "visits": OF_VISITS[table.of_visits].shown(selection, now)}
