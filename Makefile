@@ -21,7 +21,7 @@ run: $(RUN_READY) ## everything on this machine; PORT, HOST, DATA_DIR, DEMO=0 ch
 spark: $(SPARK_READY) ## install what BATCH_ENGINE=spark needs, about 500 MB; Java 17 or newer must be there
 
 test: $(DEV_READY) ## the test suite, embedded parts only; ARGS="-k name"
-	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not services" $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not services" $(ARGS)
 
 test-services: $(DEV_READY) ## the tests that need real servers, which are installed or started; ARGS="--only Redis"
 	@exec $(BIN)/python -m tests.services $(ARGS)
