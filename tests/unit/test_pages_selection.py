@@ -1,12 +1,14 @@
 """The state of a page in its URL."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from django.http import QueryDict
 from django.test import Client
 
-from events.models import Hub
+from batch.view_store import StoreAway
+from events.models import Cut, Hub
 from views_layer.pages.figures import chart
 from views_layer.pages.panels import ENGAGEMENT, PANELS, Table
 from views_layer.pages.rows import filters_of
@@ -117,6 +119,18 @@ def test_every_page_takes_the_dates_of_the_form(admin_client: Client, page: str)
     Hub.objects.create(slug="acme", timezone="Europe/Paris")
     answer = admin_client.get(f"/hubs/acme/{page}?from=2026-11-01&last=2026-11-07&country=FR")
     assert answer["Location"] == f"/hubs/acme/{page}?from=2026-11-01&country=FR&to=2026-11-08"
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_its_form_is_there_while_the_view_store_is_away(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_away(*_asked: object) -> None:
+        raise StoreAway("Elasticsearch does not answer.")
+
+    Hub.objects.create(slug="acme")
+    monkeypatch.setattr("views_layer.pages.frame.published_cut", lambda: Cut(epoch=1))
+    monkeypatch.setattr("views_layer.pages.frame.view_store", lambda: SimpleNamespace(first_start=is_away))
+    said = admin_client.get("/hubs/acme/retribution").content.decode()
+    assert ('name="from" required min=""' in said, "Show these dates" in said) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from django.urls import reverse
 from aggregations.buckets import moment_of
 from aggregations.rollups import HOUR_MS
 from batch.rows import HUB
-from batch.view_store import view_store
+from batch.view_store import StoreAway, view_store
 from events.cuts import published_cut
 from events.models import Hub
 from views_layer.access import hubs_of
@@ -45,9 +45,12 @@ class Frame:
 
     @property
     def earliest_day(self) -> str:
-        """The local day of the first published numbers of the hub; empty where there are none."""
+        """The local day of the first published numbers of the hub; empty where there are none, or the view store is away."""
         published = published_cut()
-        hour = view_store().first_start(self.hub.slug, HUB.name, published.epoch) if published else None
+        try:
+            hour = view_store().first_start(self.hub.slug, HUB.name, published.epoch) if published else None
+        except StoreAway:
+            return ""  # The trust line says so.
         return "" if hour is None else moment_of(hour * HOUR_MS).astimezone(self.hub.zone).date().isoformat()
 
 
