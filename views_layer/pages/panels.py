@@ -150,17 +150,20 @@ ENGAGEMENT = Panel(
             refuses=("action", "network", "page", "target", "previous"),
             hint=_("This is about all that visits do: not to be told with a filter on what single events say."),
         ),
-        Table("clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),)),
+        Table(
+            "clicks", _("What they click"), "target", ("clicks", "visitors"), where=(("action", "click"),), width="wide"
+        ),
         Table(
             "searches",
             _("What they search for"),
             "target",
             ("searches", "visitors"),
             where=(("action", "search"),),
+            width="half",
         ),
-        Table("shared-links", _("Arrivals by shared link"), "via", _VISITS, hides_absent=True),
-        Table("sources", _("Engaged visits by source"), "source", ("engaged_visits", "visits")),
-        Table("actions", _("Everything they do"), "action", ("events", "visitors")),
+        Table("actions", _("Everything they do"), "action", ("events", "visitors"), width="half"),
+        Table("shared-links", _("Arrivals by shared link"), "via", _VISITS, hides_absent=True, width="half"),
+        Table("sources", _("Engaged visits by source"), "source", ("engaged_visits", "visits"), width="half"),
     ),
 )
 

@@ -46,7 +46,9 @@ def _summary(found: Way) -> str:
             _("%(read)s read on (to page 2, or for 10 s), and %(acted)s of these acted: shared, clicked, …") % parts
         ]
     if found.acted_only:
-        text = ngettext("%(count)s visit acted at once.", "%(count)s visits acted at once.", found.acted_only)
+        text = ngettext(
+            "%(count)s more visit acted without it.", "%(count)s more visits acted without it.", found.acted_only
+        )
         said.append(text % {"count": count(found.acted_only)})
     return " ".join(said)
 
