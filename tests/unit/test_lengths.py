@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from events.catalogue import forget
-from events.models import Hub, Membership
+from events.models import Hub
 from tests.caches import renew
+from tests.customer import customer_of
 from tests.unit.test_media_page import imported, lines
 from views_layer.lengths import BOUNDS_MS, lengths
 
@@ -66,11 +66,7 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Cli
             for who, ms, country in spent
         ],
     )
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=hub)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(hub)
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)

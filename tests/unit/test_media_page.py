@@ -9,15 +9,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from django.contrib.auth.models import User
 from django.core import management
 from django.test import Client
 from django.utils import timezone
 
 from events.catalogue import forget
-from events.models import Hub, Membership
+from events.models import Hub
 from speed.consumer import apply_new
 from tests.caches import renew
+from tests.customer import customer_of
 from views_layer.links import token_of
 from views_layer.models import ShareLink
 
@@ -72,11 +72,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 @pytest.fixture
 def anna(acme: Hub) -> Client:
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=acme)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(acme)
 
 
 def page(key: str, home: str = "/hubs/acme/") -> str:

@@ -7,14 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 from django.core import management
 from django.test import Client
 from django.utils import timezone
 
-from events.models import Hub, Membership
+from events.models import Hub
 from insights.recommendations.followed import Group, Uplift, uplift
 from speed.consumer import apply_new
+from tests.customer import customer_of
 from tests.statements import new_hub
 from views_layer.links import token_of
 from views_layer.models import ShareLink
@@ -72,11 +72,7 @@ def read(acme: Hub, tmp_path: Path) -> Hub:
 
 @pytest.fixture
 def customer(acme: Hub) -> Client:
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=acme)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(acme)
 
 
 def lines(page) -> dict[str, list[tuple[str, str, str, str]]]:

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from batch.models import Restatement
-from events.models import Hub, Membership
+from events.models import Hub
+from tests.customer import customer_of
 
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("redis_url")]
 
@@ -16,11 +16,7 @@ pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixture
 @pytest.fixture
 def customer() -> Client:
     hub = Hub.objects.create(slug="acme")
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=hub)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(hub)
 
 
 def restate(hub: str, days_ago: int, metric: str = "visits", new: float = 13) -> None:

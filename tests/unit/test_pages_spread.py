@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 from django.core import management
 from django.test import Client
 
-from events.models import Hub, Membership
+from events.models import Hub
 from speed.consumer import apply_new
+from tests.customer import customer_of
 from tests.statements import downloads, new_hub, rate, send
 from views_layer.links import token_of
 from views_layer.models import ShareLink
@@ -54,11 +54,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 @pytest.fixture
 def customer(acme: Hub) -> Client:
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=acme)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(acme)
 
 
 def rows(answer) -> list[list[str]]:

@@ -11,9 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from events.catalogue import forget
-from events.models import Hub, Membership
+from events.models import Hub
 from speed.consumer import apply_new
 from tests.caches import renew
+from tests.customer import customer_of
 from views_layer.links import lock, token_of
 from views_layer.models import ShareLink
 
@@ -165,11 +166,7 @@ def test_a_link_may_stand_in_another_site_and_a_hub_may_not(client: Client, acme
 
 
 def customer(hub: Hub) -> Client:
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=hub)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(hub)
 
 
 def test_a_customer_makes_a_link_of_what_the_page_shows(acme: Hub) -> None:

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from events.catalogue import forget
-from events.models import Hub, Membership
+from events.models import Hub
 from tests.caches import renew
+from tests.customer import customer_of
 from tests.unit.test_media_page import imported, lines
 from views_layer.way import Way, way
 
@@ -101,11 +101,7 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Cli
             for who, action in steps
         ],
     )
-    user = User.objects.create_user("anna")
-    Membership.objects.create(user=user, hub=hub)
-    client = Client()
-    client.force_login(user)
-    return client
+    return customer_of(hub)
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)
