@@ -338,7 +338,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !find("#shortcuts")) return;
-    if (event.target.closest("input, textarea, select, dialog") || event.key.length !== 1) return;
+    if (event.target.closest("input, textarea, select, dialog[open]") || event.key.length !== 1) return;
     if (press(event.key)) event.preventDefault();
   });
 
