@@ -9,7 +9,7 @@ from django.utils import translation
 
 from views_layer.pages.figures import spark
 from views_layer.pages.trust import trust_line
-from views_layer.pages.wording import change, date_range, figure, share, value_of
+from views_layer.pages.wording import change, date_range, figure, share, time_of_day, value_of
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -128,6 +128,11 @@ def test_it_names_the_day_of_an_old_batch_and_shows_warnings() -> None:
         "Batch until 21 Nov, 10:00, live until 21 Nov, 10:00:00 (Europe/Paris).",
         ["Redis does not answer."],
     )
+
+
+def test_a_time_of_another_year_is_told_with_its_year() -> None:
+    found = [time_of_day(datetime(year, 12, 31, 22, 30, tzinfo=UTC), NOW, PARIS) for year in (2025, 2026)]
+    assert found == ["31 Dec 2025, 23:30", "31 Dec, 23:30"]
 
 
 @pytest.mark.parametrize(

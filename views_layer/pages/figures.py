@@ -192,7 +192,7 @@ def bucket_label(start: datetime, interval: str) -> str:
     """The full name of a bucket, for tables and tooltips."""
     match interval:
         case "hour":
-            return dated(start, "EEE d MMM, HH:mm")
+            return dated(start, "EEE d MMM y, HH:mm")
         case "week":
             return _("week of %(day)s") % {"day": dated(start, "d MMM y")}
         case "month":

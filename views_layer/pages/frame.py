@@ -32,6 +32,7 @@ class Frame:
     has_more_hubs: bool
     tabs: list[Choice]
     selection: Selection
+    period_label: str
     compare_label: str
     compare_short: str
     robots_short: str
@@ -76,6 +77,7 @@ def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) 
             if viewer.may_open(other)
         ],
         selection=selection,
+        period_label=selection.period_label(now),
         compare_label=str(COMPARISONS.get(selection.compare, selection.compare)),
         compare_short=str(SHORT_COMPARISONS.get(selection.compare, selection.compare)),
         robots_short=str(SHORT_ROBOTS.get(selection.robots, selection.robots)),

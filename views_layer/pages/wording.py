@@ -253,10 +253,12 @@ def dated(at: date, pattern: str) -> str:
 
 
 def time_of_day(at: datetime, now: datetime, zone: zoneinfo.ZoneInfo, with_seconds: bool = False) -> str:
-    """The local time of `at`, with its date where that is not today's."""
-    local = at.astimezone(zone)
+    """The local time of `at`, with its date where that is not today's, and its year where that is not this year's."""
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
     text = f"{local:%H:%M:%S}" if with_seconds else f"{local:%H:%M}"
-    return text if local.date() == now.astimezone(zone).date() else f"{dated(local, 'd MMM')}, {text}"
+    if local.date() == today:
+        return text
+    return f"{dated(local, 'd MMM' if local.year == today.year else 'd MMM y')}, {text}"
 
 
 def date_range(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> str:
