@@ -16,7 +16,7 @@ from events.models import Media
 from views_layer.access import hubs_of
 from views_layer.ask import QueryError
 from views_layer.ask import answer as ask
-from views_layer.ask import live as ask_live
+from views_layer.ask import beat as ask_beat
 from views_layer.ask import version as version_at
 from views_layer.pages.changed import row_of
 from views_layer.pages.downloads import download_chart, download_table
@@ -172,7 +172,8 @@ def live(request: Request, viewer: Viewer) -> HttpResponse:
     """The badge of visitors in the last five minutes, with the last thirty minutes behind it."""
     _refuse_narrowed(viewer)
     hub, now = viewer.hub, timezone.now()
-    shown = {"live": live_now(hub, ask_live(hub, now)), "hub": hub, "version": version_at(hub, now)}
+    live, version = ask_beat(hub, now)
+    shown = {"live": live_now(hub, live), "hub": hub, "version": version}
     return render(request, "pages/live.html", shown)
 
 
