@@ -228,13 +228,14 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
+    compared_until = until and time_of_day(until, now, selection.zone())
     notes = notes_between(viewer, answer["query"], selection.zone())
     return reliance(answer["query"], answer["meta"], viewer, selection, now) | {
         "version": version if instant(answer["query"]["to"]) >= now else "",
         "notes": notes,
         "is_empty": not answer["totals"]["events"],
-        "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
-        "compared_until": until and time_of_day(until, now, selection.zone()),
+        "figures": key_numbers(answer, totals, panel.figures, metrics, selection, compared_until),
+        "compared_until": compared_until,
         "csv": place.url + selection.query(format="csv"),
         "chart": chart(answer, selection, metrics, interval, notes),
         "intervals": selection.interval_choices(now),
@@ -246,7 +247,7 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
     """A table's card; its rows only where it is among the first or was asked for."""
     card = {
         "table": table,
-        "heading": dimension_title(table.by),
+        "heading": table.heading or dimension_title(table.by),
         "panel_url": place.url,
         "url": place.table_url(table.name),
         "query": selection.query(),

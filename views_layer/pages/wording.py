@@ -2,7 +2,7 @@
 
 import functools
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from babel import Locale
@@ -196,6 +196,13 @@ def change(metric: str, unit: str, value: float | None, previous: float | None) 
     if part >= 10:
         return Change(direction, _("%(count)s times") % {"count": count(value / previous)}, words, tone)
     return Change(direction, percent(part) if part >= 0.1 else percent(part, 1), words, tone)
+
+
+def change_until(metric: str, unit: str, value: float | None, previous: float | None, time: str) -> Change:
+    """The change of a period that runs: of `value`, its part until `time`, which the words say."""
+    found = change(metric, unit, value, previous)
+    part = _("%(part)s until %(time)s") % {"part": figure(metric, unit, value), "time": time}
+    return replace(found, words=f"{part}, {found.words}") if value is not None and previous is not None else found
 
 
 def value_of(dimension: str, value: object) -> str:
