@@ -8,6 +8,7 @@ from django.core import management
 from django.test import Client
 from django.utils import timezone
 
+from batch.view_store import RowsGone
 from events.models import Hub
 from speed import consumer
 from tests.api.test_stats_oracle import append, fresh  # noqa: F401 (a fixture)
@@ -52,6 +53,23 @@ def test_the_earliest_day_is_asked_for_once_an_epoch(acme: Hub, admin_client: Cl
     pages.append(admin_client.get("/hubs/acme/retribution").content.decode())
     assert (before, len(asked)) == (1, 2)
     assert ['name="from" required min="2024-11-01"' in page for page in pages] == [True] * 3
+
+
+@pytest.mark.parametrize("page", ["consultation", "consultation/media", "live", "engagement", "restatements"])
+def test_a_page_whose_rows_are_gone_again_and_again_says_so_and_comes_back(
+    acme: Hub, admin_client: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    def gone(_moment: object) -> None:
+        raise RowsGone("Epoch 9 was published while epoch 1 was read; read again.")
+
+    with monkeypatch.context() as publishing:
+        publishing.setattr(ask, "verify", gone)
+        answer = admin_client.get(f"/hubs/acme/{page}?period=all")
+    later = admin_client.get(f"/hubs/acme/{page}?period=all").status_code
+    asks_rows = page != "restatements"
+    assert (answer.status_code, answer.get("Retry-After"), later) == (
+        (503, "15", 200) if asks_rows else (200, None, 200)
+    )
 
 
 def test_numbers_of_the_badge_are_written_as_others_are() -> None:
