@@ -228,7 +228,7 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
-    compared_until = until and time_of_day(until, now, selection.zone())
+    compared_until = time_of_day(until, now, selection.zone()) if until else None
     notes = notes_between(viewer, answer["query"], selection.zone())
     return reliance(answer["query"], answer["meta"], viewer, selection, now) | {
         "version": version if instant(answer["query"]["to"]) >= now else "",
