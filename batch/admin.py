@@ -1,21 +1,52 @@
 """Runs, errands, audits, restatements and the archive in Django's admin: to be read, never changed; mismatches can be acknowledged."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from batch import ledger
 from batch.models import ArchiveFile, Audit, Errand, Mismatch, Restatement, Run
 from events.admin import ReadOnly, note
+from events.models import Cut
 
 
 @admin.register(Run)
 class RunAdmin(ReadOnly, ModelAdmin):
+    """Runs. One that has failed or stopped, and whose epoch still waits, leads who may run batch to the question to retry."""
+
     list_display = ["epoch", "kind", "state", "claimed_at", "seconds", "event_count", "row_count", "progress", "step"]
     list_filter = ["kind", ("failed_at", admin.EmptyFieldListFilter)]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        waits = Cut.objects.filter(epoch=OuterRef("epoch"), published_at=None)
+        return super().get_queryset(request).annotate(waits=Exists(waits))
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        return [*self.list_display, *self._retry(request)]
+
+    def get_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
+        return [
+            *self._retry(request),
+            *(field.name for field in Run._meta.fields if field.editable and field.name != "id"),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Run | None = None) -> list[str]:
+        return self._retry(request)
+
+    def _retry(self, request: HttpRequest) -> list[str]:
+        return ["retry"] if request.user.has_perm("batch.add_errand") else []
+
+    @display(description="retry")
+    def retry(self, run: Any) -> str:
+        is_to_do = run.waits and self.state(run) in {"failed", "stopped"}
+        return format_html('<a href="{}">Retry…</a>', reverse("errand", args=[Errand.RETRY])) if is_to_do else "–"
 
     @display(
         description="state",

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from batch.view_store import RowsGone
 from events import collector
 from events.log import AWAY
 from statsproject import logs
@@ -101,7 +102,7 @@ class RouteMiddleware:
 
 
 class AwayMiddleware:
-    """Answers 503 where a view needs a store that does not serve now."""
+    """Answers 503 where a view needs a store that does not serve now, or rows that are being computed again."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -110,7 +111,7 @@ class AwayMiddleware:
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, AWAY):
+        if not isinstance(error, (*AWAY, RowsGone)):
             return None
         logger.warning("A page could not be answered: %r", error)
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": RETRY_AFTER_S})

@@ -27,7 +27,13 @@ class SubscriptionAdmin(ModelAdmin):
     """Customers make and end them on a page of their hub; here they are seen, shown as they would look, and ended."""
 
     list_display = ["address", "hub", "kind", "language", "state", "last_sent", "failed", "preview"]
-    list_filter = ["kind", "language", ("ended_at", admin.EmptyFieldListFilter), "hub"]
+    list_filter = [
+        "kind",
+        "language",
+        ("confirmed_at", admin.EmptyFieldListFilter),
+        ("ended_at", admin.EmptyFieldListFilter),
+        "hub",
+    ]
     search_fields = ["address", "hub__slug", "hub__title"]
     list_select_related = ["hub"]
     actions = ["send_test", "end"]
@@ -67,9 +73,14 @@ class SubscriptionAdmin(ModelAdmin):
                 return HttpResponse(text_of(subscription, content), "text/plain; charset=utf-8")
             return HttpResponse(html_of(subscription, content))
 
-    @display(description="state", label={"stands": "success", "unsubscribed": "warning", "ended": "info"})
+    @display(
+        description="state",
+        label={"stands": "success", "waits for confirmation": "warning", "unsubscribed": "warning", "ended": "info"},
+    )
     def state(self, subscription: Subscription) -> str:
-        return "stands" if not subscription.ended_at else "unsubscribed" if subscription.is_unsubscribed else "ended"
+        if subscription.ended_at:
+            return "unsubscribed" if subscription.is_unsubscribed else "ended"
+        return "stands" if subscription.confirmed_at else "waits for confirmation"
 
     @display(description="last sent", ordering="last_at")
     def last_sent(self, subscription: Any) -> Any:
@@ -108,7 +119,7 @@ class SubscriptionAdmin(ModelAdmin):
 class MailAdmin(ReadOnly, ModelAdmin):
     """Each mail: when it was due, claimed and sent, how often it was tried, and why it failed."""
 
-    list_display = ["subscription", "period", "state", "due_at", "claimed_at", "sent_at", "tries", "error"]
+    list_display = ["subscription", "period", "asks", "state", "due_at", "claimed_at", "sent_at", "tries", "error"]
     list_filter = [("sent_at", admin.EmptyFieldListFilter), "subscription__kind", "subscription__hub"]
     search_fields = ["subscription__address", "subscription__hub__slug"]
     list_select_related = ["subscription__hub"]
@@ -120,7 +131,8 @@ class MailAdmin(ReadOnly, ModelAdmin):
     def state(self, mail: Mail) -> str:
         if mail.sent_at:
             return "sent"
-        if mail.until <= timezone.now() or mail.subscription.ended_at:
+        is_answered = mail.asks and mail.subscription.confirmed_at
+        if mail.until <= timezone.now() or mail.subscription.ended_at or is_answered:
             return "given up"
         return "failed" if mail.error else "claimed" if mail.tries else "due"
 

@@ -21,7 +21,7 @@ from views_layer.gather import Gathered, gather, refuse_until_rebuilt, rollups_f
 from views_layer.question import PROPERTY, QueryError, Question, cursor_text, read_question
 from views_layer.seam import Moment, moment, verify
 
-__all__ = ["QueryError", "answer", "live", "metric_catalogue", "utc"]
+__all__ = ["QueryError", "answer", "beat", "live", "metric_catalogue", "utc"]
 
 TRIES = 5
 T = TypeVar("T")
@@ -72,17 +72,22 @@ def metric_catalogue() -> list[dict[str, Any]]:
 
 def live(hub: Hub, now: datetime) -> dict[str, Any]:
     """The last minutes of a hub, without robots: visitors in five minutes, events a minute for thirty, media read."""
+    return beat(hub, now)[0]
+
+
+def beat(hub: Hub, now: datetime) -> tuple[dict[str, Any], str]:
+    """What is live in a hub, and the version of its answers, both of one moment."""
     end = instant_ms(now)
     first_minute = end // 60_000 - 29
     span = (first_minute * 60_000, end + 1)
 
-    def read() -> list[tuple]:
+    def read() -> tuple[list[tuple], str]:
         current = moment(hub.slug, [HUB_ROLLUP], now)
         found = raw.rows(current, hub.slug, span, "occurred_at, visitor, media", "NOT is_bot")
         verify(current)
-        return found
+        return found, _version_of(current)
 
-    found = steady(read)
+    found, version_then = steady(read)
     minutes: list[tuple[int, set[int]]] = [(0, set()) for _ in range(30)]
     recent: set[int] = set()
     media: dict[str, set[int]] = {}
@@ -93,7 +98,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
             recent.add(visitor)
             if key is not None:
                 media.setdefault(key, set()).add(visitor)
-    return {
+    told = {
         "visitors": len(recent),
         "minutes": [
             {"time": utc(moment_of((first_minute + number) * 60_000)), "events": events, "visitors": len(visitors)}
@@ -104,6 +109,7 @@ def live(hub: Hub, now: datetime) -> dict[str, Any]:
             for key, visitors in sorted(media.items(), key=lambda entry: (-len(entry[1]), entry[0]))
         ],
     }
+    return told, version_then
 
 
 def version(hub: Hub, now: datetime) -> str:
@@ -112,10 +118,15 @@ def version(hub: Hub, now: datetime) -> str:
     def read() -> str:
         current = moment(hub.slug, [HUB_ROLLUP], now)
         verify(current)
-        events = sum(int(cells.columns["events"].sum()) for cells in current.cells.get("hub", []) if cells.size)
-        return f"{current.epoch}.{events}"
+        return _version_of(current)
 
     return steady(read)
+
+
+def _version_of(current: Moment) -> str:
+    """The version of answers about the hub whose buffers' cells a moment has."""
+    events = sum(int(cells.columns["events"].sum()) for cells in current.cells.get("hub", []) if cells.size)
+    return f"{current.epoch}.{events}"
 
 
 def steady(read: Callable[[], T]) -> T:

@@ -98,6 +98,12 @@ class Subscription(models.Model):
     public_id = models.CharField(max_length=16, unique=True, default=_public_id, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False)
+    confirmed_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When its address said that it wants the mails; empty: it has none but the question.",
+    )
+    asked_at = models.DateTimeField(null=True, editable=False, help_text="When the address was last asked to confirm.")
     planned_until = models.DateTimeField(null=True, editable=False, help_text="The end of the last period looked at.")
     ended_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_unsubscribed = models.BooleanField(default=False, editable=False, help_text="Ended by whoever got the mails.")
@@ -121,12 +127,14 @@ class Subscription(models.Model):
 class Mail(models.Model):
     """The one mail of a subscription about a period, from when it was due; see views_layer.mails.post.
 
+    One that asks its address to confirm is about no period, and has the time at which it was due in its place.
     `free_at` is when somebody may next claim it. A claim without outcome is that of a worker that was killed.
     """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="mails")
     period = models.CharField(max_length=32, help_text="The local start of what it is about.")
     facts = models.JSONField(default=dict, blank=True)
+    asks = models.BooleanField(default=False, help_text="Whether it asks its address to confirm the subscription.")
     due_at = models.DateTimeField()
     free_at = models.DateTimeField()
     until = models.DateTimeField(help_text="When it is tried no more.")
@@ -142,7 +150,7 @@ class Mail(models.Model):
         indexes = [models.Index(fields=["free_at"], condition=Q(sent_at=None), name="mails_to_send")]
 
     def __str__(self) -> str:
-        return f"{self.subscription} of {self.period}"
+        return f"{self.subscription}, {'asked' if self.asks else 'of'} {self.period}"
 
 
 class Note(models.Model):

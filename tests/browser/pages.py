@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from batch.models import Restatement
 from events.models import Hub, Membership
 from views_layer.links import lock, token_of
+from views_layer.mails import confirmation
 from views_layer.mails.message import token_of as leaving_token
 from views_layer.models import Mail, Note, Rate, ShareLink, Subscription
 from views_layer.statements import issue
@@ -89,6 +90,7 @@ PAGES = (
     Shown("link-embedded", "{link}dissemination?period=30d&embed=1", NOBODY),
     Shown("intermediary", "{intermediary}retribution?period=30d&goal=download", NOBODY, is_main=True),
     Shown("unsubscribe", "{leaving}", NOBODY),
+    Shown("confirm", "{asked}", NOBODY),
     Shown("login", "/login", NOBODY, is_main=True),
     Shown("login-refused", "/login", NOBODY, then=_wrong_password),
     Shown("403", "/login", NOBODY, then=_old_form),
@@ -130,11 +132,15 @@ def furnish(hub: Hub, now: datetime) -> dict[str, str]:
     Rate.objects.create(hub=hub, goal="download", amount="80", first_day=today - timedelta(days=90))
     Rate.objects.create(hub=hub, goal="visits", amount="5", first_day=today - timedelta(days=90))
     issue(hub, (today.replace(day=1) - timedelta(days=1)).replace(day=1), None, now)
+    common = {"hub": hub, "created_by": user}
     weekly = Subscription.objects.create(
-        hub=hub, address="direction@maison-lumiere.example", kind=Subscription.WEEKLY, created_by=user
+        address="direction@maison-lumiere.example", kind=Subscription.WEEKLY, confirmed_at=now, **common
     )
     Subscription.objects.create(
-        hub=hub, address="web@maison-lumiere.example", kind=Subscription.HOURLY, created_by=user
+        address="web@maison-lumiere.example", kind=Subscription.HOURLY, confirmed_at=now, **common
+    )
+    waiting = Subscription.objects.create(
+        address="presse@maison-lumiere.example", kind=Subscription.MONTHLY, asked_at=now, **common
     )
     Mail.objects.create(
         subscription=weekly, period="2026-11-23", due_at=now, free_at=now, until=now, sent_at=now - timedelta(hours=2),
@@ -152,6 +158,7 @@ def furnish(hub: Hub, now: datetime) -> dict[str, str]:
         "link": link("The board"),
         "locked": link("The agency", password="lumen"),
         "intermediary": link("Kiosk 7", filters={"intermediary": ["kiosk-7"]}),
+        "asked": f"/confirm/{confirmation.token_of(waiting, now + confirmation.LASTS)}",
         "leaving": f"/unsubscribe/{leaving_token(weekly)}",
     }
 

@@ -25,8 +25,10 @@ from tests.api.test_stats_oracle import fresh  # noqa: F401 (a fixture)
 from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.browser.hub_pages import collector
 from tests.browser.pages import CUSTOMER, NOBODY, PAGES, STAFF, furnish, look_at, signed_in
+from views_layer.pages.wording import dated
 
 pytestmark = IN_CHROMIUM
+DAY = "d MMM y"
 
 OPTIONS = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -173,7 +175,7 @@ def test_own_dates_are_chosen_by_key_and_their_order_is_told(furnished) -> None:
         last.focus()
         page.keyboard.type(f"{today:%m%d%Y}")
         page.keyboard.press("Enter")
-        expect(page.locator("#period-menu")).to_contain_text(f"{later} – {today}")
+        expect(page.locator("#period-menu")).to_contain_text(f"{dated(later, DAY)} – {dated(today, DAY)}")
         assert parse_qs(urlsplit(page.url).query) == {
             "goal": ["download"],
             "from": [later.isoformat()],

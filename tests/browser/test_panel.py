@@ -16,8 +16,10 @@ from playwright.sync_api import Locator, Page, expect
 from events.models import Hub, Media, Membership
 from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
+from views_layer.pages.wording import dated
 
 pytestmark = IN_CHROMIUM
+DAY = "d MMM y"
 
 
 def events() -> Iterator[dict]:
@@ -176,14 +178,16 @@ def test_a_drag_across_the_chart_shows_its_buckets_and_back_shows_all(watched: W
     page.locator("#chart").scroll_into_view_if_needed()
     dragged(page, 4, 5)
     today = timezone.now().astimezone(ZoneInfo("Europe/Paris")).date()
-    expect(page.locator("#period-menu")).to_contain_text(f"{today - timedelta(days=2)} – {today - timedelta(days=1)}")
+    expect(page.locator("#period-menu")).to_contain_text(
+        f"{dated(today - timedelta(days=2), DAY)} – {dated(today - timedelta(days=1), DAY)}"
+    )
     assert number(page, "shares") == "1"
     page.go_back()
     expect(page.locator("[data-series] tbody tr")).to_have_count(7)
 
     page.get_by_text("Table of the chart").click()
     page.locator("[data-series] a").nth(5).press("Enter")
-    expect(page.locator("#period-menu")).to_have_text(f"Period: {today - timedelta(days=1)}")
+    expect(page.locator("#period-menu")).to_have_text(f"Period: {dated(today - timedelta(days=1), DAY)}")
     page.locator("#chart").scroll_into_view_if_needed()
     dragged(page, 8, 11)
     expect(page.locator("#period-menu")).to_contain_text(re.compile(r"\d\d:00 – .*\d\d:00"))
@@ -236,7 +240,7 @@ def test_own_dates_are_chosen_and_include_the_last_day(watched: Watched) -> None
     page.get_by_label("From", exact=True).fill(yesterday.isoformat())
     page.get_by_label("To", exact=True).fill(yesterday.isoformat())
     page.get_by_role("button", name="Show these dates").click()
-    expect(page.locator("#period-menu")).to_contain_text(yesterday.isoformat())
+    expect(page.locator("#period-menu")).to_contain_text(dated(yesterday, DAY))
     assert number(page, "shares") == "1"
     assert f"from={yesterday}" in page.url
     assert f"to={yesterday + timedelta(days=1)}" in page.url

@@ -24,6 +24,7 @@ from speed.consumer import apply_new
 from tests.caches import renew
 from tests.security.wire import bearer, post
 from views_layer.links import lock, token_of
+from views_layer.mails import confirmation
 from views_layer.mails.message import token_of as leaving_token
 from views_layer.models import Note, ShareLink, Subscription
 from views_layer.pages.panels import MEDIA, PANELS, TABS
@@ -133,6 +134,7 @@ ROUTES = {
     "hubs/<slug:slug>/links": PAGE,
     "hubs/<slug:slug>/reports": PAGE,
     "hubs/<slug:slug>/notes": PAGE,
+    "confirm/<str:asked>": dict.fromkeys(API, (200, 200, 404)),
     "unsubscribe/<str:leaving>": dict.fromkeys(API, (200, 200, 404)),
     "s/<str:token>": shared(302),
     "s/<str:token>/": shared(302),
@@ -181,6 +183,8 @@ def path_of(route: str, hub: str) -> str:
     path = route.replace("<path:key>", "both/media").replace("<slug:key>", "winter-light")
     path = path.replace("<slug:hub>", hub).replace("<slug:slug>", hub)
     path = path.replace("<str:token>", token_of(ShareLink(public_id=hub)))
+    in_a_week = timezone.now() + confirmation.LASTS
+    path = path.replace("<str:asked>", confirmation.token_of(Subscription(public_id=hub), in_a_week))
     path = path.replace("<str:leaving>", leaving_token(Subscription(public_id=hub)))
     path = path.replace("<slug:name>", panel.tables[0].name)
     question = "?metrics=events" if path.rstrip("/").endswith("/stats") else ""

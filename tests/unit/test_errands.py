@@ -186,6 +186,25 @@ def test_the_admin_lists_errands_and_runs_with_their_state(sent: list[bool]) -> 
     assert ["waits" in pages[0], "3 of 9" in pages[1]] == [True, True]
 
 
+@pytest.mark.parametrize(("role", "is_led"), [("operator", True), ("owner", True), ("support", False)])
+def test_a_failed_run_whose_epoch_waits_leads_to_its_retry(sent: list[bool], role: str, is_led: bool) -> None:
+    consumer.apply_new()
+    seam.run_now(Run.HOURLY)
+    cut = seam.swap(event_log(), timezone.now())
+    now = timezone.now()
+    of_before = {"kind": "hourly", "claimed_at": now, "alive_at": now, "failed_at": now}
+    over, failed = (Run.objects.create(epoch=epoch, **of_before) for epoch in (cut.epoch - 1, cut.epoch))
+    client, link = of_role(role), 'href="/admin/errands/retry/"'
+    listed, of_failed, of_over = (
+        client.get(f"/admin/batch/run/{path}").content.decode().count(link)
+        for path in ("", f"{failed.pk}/change/", f"{over.pk}/change/")
+    )
+    assert (listed, of_failed, of_over) == ((1, 1, 0) if is_led else (0, 0, 0))
+    client.post("/admin/errands/retry/")
+    errands.carry_out(timezone.now())
+    assert published_cut().epoch == (cut.epoch if is_led else cut.epoch - 1)
+
+
 def test_every_kind_is_offered_and_can_be_done() -> None:
     assert {asked.kind for asked in staff.ERRANDS} == {kind for kind, _ in Errand.KINDS} == {*errands.DOES}
 

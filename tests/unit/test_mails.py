@@ -122,7 +122,13 @@ def acme(fresh) -> Hub:  # noqa: F811
 
 
 def subscription(hub: Hub, kind: str = KINDS.WEEKLY, **fields: Any) -> Subscription:
-    made = {"address": "ann@example.org", "created_at": datetime(2024, 1, 1, tzinfo=UTC), "public_id": f"id-of-{kind}"}
+    began_at = fields.get("created_at", datetime(2024, 1, 1, tzinfo=UTC))
+    made = {
+        "address": "ann@example.org",
+        "created_at": began_at,
+        "confirmed_at": began_at,
+        "public_id": f"id-of-{kind}",
+    }
     return Subscription.objects.create(hub=hub, kind=kind, **made | fields)
 
 

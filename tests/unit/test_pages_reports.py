@@ -45,7 +45,7 @@ def test_a_customer_subscribes_an_address_once(acme: Hub, anna: Client) -> None:
     (made,) = Subscription.objects.all()
     assert (
         [answer.status_code for answer in answers],
-        "BOB@example.org gets this already." in answers[1].content.decode(),
+        "bob@example.org was asked already, and has not confirmed yet." in answers[1].content.decode(),
     ) == (
         [302, 400],
         True,

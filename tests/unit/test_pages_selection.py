@@ -9,7 +9,7 @@ from django.test import Client
 
 from batch.view_store import StoreAway
 from events.models import Cut, Hub
-from views_layer.pages.figures import chart
+from views_layer.pages.figures import bucket_label, chart
 from views_layer.pages.panels import ENGAGEMENT, PANELS, Table
 from views_layer.pages.rows import filters_of
 from views_layer.pages.selection import Selection, with_half_open_dates
@@ -63,7 +63,7 @@ def test_it_leaves_own_dates_for_a_period() -> None:
 
 def test_a_range_between_hours_is_shown_by_local_times_and_days() -> None:
     selection = selection_of("from=2026-11-01T23:00:00Z&to=2026-11-02T04:00:00Z")
-    assert selection.period_label() == "2 Nov, 00:00 – 2 Nov, 05:00"
+    assert selection.period_label(NOW) == "2 Nov, 00:00 – 2 Nov, 05:00"
     assert (selection.first_day(), selection.last_day()) == ("2026-11-02", "2026-11-02")
 
 
@@ -71,7 +71,12 @@ def test_a_range_between_hours_is_shown_by_local_times_and_days() -> None:
     ("query", "label", "days"),
     [
         ("from=2026-11-02T10:00&to=2026-11-03T10:00", "2 Nov, 10:00 – 3 Nov, 10:00", ("2026-11-02", "2026-11-03")),
-        ("from=2026-11-02&to=0001-01-01", "2026-11-02 – 0001-01-01", ("2026-11-02", "0001-01-01")),
+        (
+            "from=2024-12-31T23:00:00Z&to=2025-01-01T10:00",
+            "1 Jan 2025, 00:00 – 1 Jan 2025, 10:00",
+            ("2025-01-01", "2025-01-01"),
+        ),
+        ("from=2026-11-02&to=0001-01-01", "2 Nov 2026 – 0001-01-01", ("2026-11-02", "0001-01-01")),
         (
             "from=0001-01-01T00:00:00%2B14:00&to=9999-12-31T23:59:59-12:00",
             "0001-01-01T00:00:00+14:00 – 9999-12-30",
@@ -81,7 +86,7 @@ def test_a_range_between_hours_is_shown_by_local_times_and_days() -> None:
 )
 def test_any_range_is_shown_also_one_that_is_refused(query: str, label: str, days: tuple[str, str]) -> None:
     selection = selection_of(query)
-    assert (selection.period_label(), (selection.first_day(), selection.last_day())) == (label, days)
+    assert (selection.period_label(NOW), (selection.first_day(), selection.last_day())) == (label, days)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +111,24 @@ def test_a_bucket_leads_to_what_it_counts_of_the_range(first: str, to: str, ends
     assert [(bucket.start, bucket.end) for bucket in found.buckets] == ends
 
 
+@pytest.mark.parametrize(
+    ("interval", "label"),
+    [
+        ("hour", "Mon 24 Nov 2025, 00:00"),
+        ("day", "Mon 24 Nov 2025"),
+        ("week", "week of 24 Nov 2025"),
+        ("month", "November 2025"),
+    ],
+)
+def test_every_bucket_is_named_with_its_year(interval: str, label: str) -> None:
+    assert bucket_label(datetime(2025, 11, 24, tzinfo=UTC), interval) == label
+
+
 def test_it_turns_the_last_day_of_the_form_into_a_half_open_end() -> None:
     changed = with_half_open_dates(QueryDict("from=2026-11-01&last=2026-11-07&country=FR"))
     assert changed is not None
     assert changed.urlencode() == "from=2026-11-01&country=FR&to=2026-11-08"
-    assert selection_of(changed.urlencode()).period_label() == "2026-11-01 – 2026-11-07"
+    assert selection_of(changed.urlencode()).period_label(NOW) == "1 Nov 2026 – 7 Nov 2026"
 
 
 @pytest.mark.django_db(databases="__all__")

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import translation
 
-from views_layer.pages.figures import spark
+from views_layer.pages.figures import _change, spark
 from views_layer.pages.trust import trust_line
-from views_layer.pages.wording import change, date_range, figure, share, value_of
+from views_layer.pages.wording import change, date_range, figure, share, time_of_day, value_of
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -128,6 +128,27 @@ def test_it_names_the_day_of_an_old_batch_and_shows_warnings() -> None:
         "Batch until 21 Nov, 10:00, live until 21 Nov, 10:00:00 (Europe/Paris).",
         ["Redis does not answer."],
     )
+
+
+def test_a_change_of_a_part_names_the_part() -> None:
+    """A card shows 1,331 visits; its change compares those until the last full hour, of which there are fewer."""
+    found = [
+        _change("visits", "count", whole, part, before, until)
+        for whole, part, before, until in (
+            (1331, 661, 743, "12:00"), (661, 661, 743, "12:00"), (1331, 1331, 743, None), (9, 5, None, "12:00"),
+        )
+    ]  # fmt: skip
+    assert [(change.direction, change.words) for change in found] == [
+        ("down", "661 until 12:00, down from 743"),
+        ("down", "down from 743"),
+        ("up", "up from 743"),
+        ("none", "nothing to compare with"),
+    ]
+
+
+def test_a_time_of_another_year_is_told_with_its_year() -> None:
+    found = [time_of_day(datetime(year, 12, 31, 22, 30, tzinfo=UTC), NOW, PARIS) for year in (2025, 2026)]
+    assert found == ["31 Dec 2025, 23:30", "31 Dec, 23:30"]
 
 
 @pytest.mark.parametrize(

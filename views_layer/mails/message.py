@@ -10,9 +10,17 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.signing import BadSignature, Signer
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as lazy
 
 from views_layer.models import Subscription
 
+KINDS = {
+    Subscription.WEEKLY: lazy("Weekly report"),
+    Subscription.MONTHLY: lazy("Monthly report"),
+    Subscription.HOURLY: lazy("Alert by the hour"),
+    Subscription.DAILY: lazy("Alert by the day"),
+}
+"""What subscriptions are called."""
 NOWHERE = "django.core.mail.backends.dummy.EmailBackend"
 
 

@@ -18,6 +18,7 @@ from django.db.models import F, Q
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from views_layer.mails import confirmation
 from views_layer.mails.alert import QUIET, alert, facts_of, look
 from views_layer.mails.message import Content, can_send, message_of
 from views_layer.mails.periods import NotYet, Period, last_due, name_of, named
@@ -50,9 +51,10 @@ def carry_out(now: datetime) -> None:
 
 def plan(now: datetime) -> None:
     """Make the rows of the mails that are due by now. A subscription that fails holds up no other."""
-    for subscription in Subscription.objects.filter(ended_at=None).select_related("hub"):
+    for subscription in Subscription.objects.filter(ended_at=None, confirmed_at__lte=now).select_related("hub"):
         period = last_due(subscription.kind, subscription.hub.zone, now)
-        if subscription.created_at >= period.due_at or subscription.planned_until == period.end:
+        assert subscription.confirmed_at is not None
+        if subscription.confirmed_at >= period.due_at or subscription.planned_until == period.end:
             continue
         try:
             _plan(subscription, period, now)
@@ -79,7 +81,7 @@ def _plan(subscription: Subscription, period: Period, now: datetime) -> None:
 
 def _is_quiet(subscription: Subscription, now: datetime) -> bool:
     """Whether an alert of this subscription was sent, or is about to be, in the last day."""
-    return subscription.mails.filter(Q(due_at__gt=now - QUIET) | Q(sent_at__gt=now - QUIET)).exists()
+    return subscription.mails.filter(asks=False).filter(Q(due_at__gt=now - QUIET) | Q(sent_at__gt=now - QUIET)).exists()
 
 
 def send_due(now: datetime) -> None:
@@ -87,7 +89,8 @@ def send_due(now: datetime) -> None:
     begun = time.monotonic()
     # A time farther ahead was written by a clock that was.
     is_free = Q(free_at__lte=now) | Q(free_at__gt=now + LONGEST_PAUSE)
-    due = Mail.objects.filter(is_free, sent_at=None, until__gt=now, subscription__ended_at=None)
+    is_wanted = Q(asks=False, subscription__confirmed_at__isnull=False) | Q(asks=True, subscription__confirmed_at=None)
+    due = Mail.objects.filter(is_free, is_wanted, sent_at=None, until__gt=now, subscription__ended_at=None)
     connection = get_connection()
     try:
         for mail in due.select_related("subscription__hub").order_by("due_at", "pk"):
@@ -143,8 +146,10 @@ def _keep_failure(mail: Mail, error: Exception, now: datetime) -> None:
 def compose(mail: Mail, now: datetime) -> EmailMultiAlternatives:
     """The message of a mail, in the language of its subscription. Raises NotYet, QueryError."""
     subscription = mail.subscription
-    period = named(subscription.kind, mail.period, subscription.hub.zone)
     with translation.override(subscription.language):
+        if mail.asks:
+            return message_of(subscription, confirmation.confirmation(subscription, mail.due_at), mail.period)
+        period = named(subscription.kind, mail.period, subscription.hub.zone)
         return message_of(subscription, _content(subscription, period, mail.facts, now), mail.period)
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from views_layer.models import Note
 from views_layer.pages.selection import Selection
-from views_layer.pages.wording import Change, change, dated, figure, instant, share
+from views_layer.pages.wording import Change, change, change_until, dated, figure, instant, share
 
 SPARK_WIDTH, SPARK_HEIGHT = 100, 26
 START, END = "START", "END"
@@ -68,9 +68,17 @@ class Chart:
 
 
 def key_numbers(
-    answer: dict, compared: dict, names: tuple[str, ...], metrics: dict[str, dict], selection: Selection
+    answer: dict,
+    compared: dict,
+    names: tuple[str, ...],
+    metrics: dict[str, dict],
+    selection: Selection,
+    until: str | None = None,
 ) -> list[KeyNumber]:
-    """The key numbers `names` of an answer by interval, with the change of the totals `compared` where they have one."""
+    """The key numbers `names` of an answer by interval, with the change of the totals `compared` where they have one.
+
+    `until` is the time at which `compared` ends, where that is before the answer does.
+    """
     totals, previous = answer["totals"], compared.get("previous")
     as_of = known_until(answer["meta"])
     rows = [row for row in answer["results"] if instant(row["time"]) <= as_of]
@@ -81,13 +89,24 @@ def key_numbers(
             definition=metrics[name]["definition"],
             text=figure(name, metrics[name]["unit"], totals[name]),
             note=_note(name, totals),
-            change=change(name, metrics[name]["unit"], compared[name], previous[name]) if previous else None,
+            change=_change(name, metrics[name]["unit"], totals[name], compared[name], previous[name], until)
+            if previous
+            else None,
             spark=spark([row[name] for row in rows]),
             url=selection.query(metric=name),
             is_current=name == selection.metric,
         )
         for name in names
     ]
+
+
+def _change(
+    name: str, unit: str, whole: float | None, part: float | None, before: float | None, until: str | None
+) -> Change:
+    """The change of `part`, which is named where it is not the `whole` that is shown above it."""
+    if until and figure(name, unit, part) != figure(name, unit, whole):
+        return change_until(name, unit, part, before, until)
+    return change(name, unit, part, before)
 
 
 def known_until(meta: dict) -> datetime:
@@ -192,7 +211,7 @@ def bucket_label(start: datetime, interval: str) -> str:
     """The full name of a bucket, for tables and tooltips."""
     match interval:
         case "hour":
-            return dated(start, "EEE d MMM, HH:mm")
+            return dated(start, "EEE d MMM y, HH:mm")
         case "week":
             return _("week of %(day)s") % {"day": dated(start, "d MMM y")}
         case "month":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from django.urls import reverse
 
@@ -18,6 +19,7 @@ from views_layer.pages.selection import COMPARISONS, SHORT_COMPARISONS, SHORT_RO
 from views_layer.pages.viewer import Viewer
 
 HUBS_IN_SWITCHER = 30
+HUBS_REMEMBERED = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Frame:
     has_more_hubs: bool
     tabs: list[Choice]
     selection: Selection
+    period_label: str
     compare_label: str
     compare_short: str
     robots_short: str
@@ -48,10 +51,20 @@ class Frame:
         """The local day of the first published numbers of the hub; empty where there are none, or the view store is away."""
         published = published_cut()
         try:
-            hour = view_store().first_start(self.hub.slug, HUB.name, published.epoch) if published else None
+            hour = (
+                _first_hour(self.hub.slug, published.epoch, published.published_at, self.hub.rows_since)
+                if published
+                else None
+            )
         except StoreAway:
             return ""  # The trust line says so.
         return "" if hour is None else moment_of(hour * HOUR_MS).astimezone(self.hub.zone).date().isoformat()
+
+
+@lru_cache(HUBS_REMEMBERED)
+def _first_hour(hub: str, epoch: int, published_at: datetime | None, rows_since: datetime | None) -> int | None:
+    """The first hour with rows of a hub, which only a publication or the removal of rows can change. Raises StoreAway."""
+    return view_store().first_start(hub, HUB.name, epoch)
 
 
 def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) -> Frame:
@@ -76,6 +89,7 @@ def frame_of(viewer: Viewer, panel: Panel, selection: Selection, now: datetime) 
             if viewer.may_open(other)
         ],
         selection=selection,
+        period_label=selection.period_label(now),
         compare_label=str(COMPARISONS.get(selection.compare, selection.compare)),
         compare_short=str(SHORT_COMPARISONS.get(selection.compare, selection.compare)),
         robots_short=str(SHORT_ROBOTS.get(selection.robots, selection.robots)),

@@ -21,9 +21,12 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class LiveNow:
+    """`visitors` chooses the words; `visitors_text` is the number as it is read, as those beside titles are."""
+
     visitors: int
+    visitors_text: str
     minutes: list[Minute]
-    media: list[tuple[str, int]]
+    media: list[tuple[str, str]]
     summary: str
 
 
@@ -39,12 +42,14 @@ def live_now(hub: Hub, live: dict, rows: int = 5) -> LiveNow:
         )
     shown = live["media"][:rows]
     titles = media_of(hub, {row["media"] for row in shown if row["media"]})
-    media = [(str(titles.get(row["media"]) or value_of("media", row["media"])), row["visitors"]) for row in shown]
+    media = [
+        (str(titles.get(row["media"]) or value_of("media", row["media"])), count(row["visitors"])) for row in shown
+    ]
     events = sum(minute["events"] for minute in live["minutes"])
     summary = ngettext("%(count)s event in the last 30 minutes", "%(count)s events in the last 30 minutes", events) % {
         "count": count(events)
     }
-    return LiveNow(live["visitors"], minutes, media, summary)
+    return LiveNow(live["visitors"], count(live["visitors"]), minutes, media, summary)
 
 
 def _visitors_at(time: str, visitors: int) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class Table:
     """A table of a panel: one row for each value of the dimension `by`, a column for each measure.
 
+    `heading` is what its rows are called, where that is not the name of the dimension.
     `where` are filters of its own; `order` is the API's; `needs` names a filter without which it says `hint` instead
     of asking; `hides_absent` leaves the row of events without a value out; `width` is full, wide, half or a third.
     `has_facts`: of media, pages and completion too. `across` makes it a heat map of its one measure: the dimension of
@@ -21,6 +22,7 @@ class Table:
     title: str | Promise
     by: str
     measures: tuple[str, ...]
+    heading: str | Promise = ""
     where: tuple[tuple[str, str], ...] = ()
     order: str = ""
     needs: str = ""
@@ -159,6 +161,7 @@ ENGAGEMENT = Panel(
             "target",
             ("searches", "visitors"),
             where=(("action", "search"),),
+            heading=_("Words"),
             width="half",
         ),
         Table("actions", _("Everything they do"), "action", ("events", "visitors"), width="half"),

@@ -196,17 +196,24 @@ class Selection:
 
     # What the frame shows
 
-    def period_label(self) -> str:
+    def period_label(self, now: datetime) -> str:
         if not self.has_dates:
             return str(PERIODS.get(self.period, self.period))
-        start, end = self.state.get("from", ""), self.state.get("to", "")
-        first, last = self._shown(start), self._shown(end) if self._local(end) else self.last_day()
+        end = self.state.get("to", "")
+        first = self._shown(self.state.get("from", ""), now)
+        last = self._shown(end if self._local(end) else self.last_day(), now)
         return first if first == last else f"{first} – {last}"
 
-    def _shown(self, end: str) -> str:
-        """A day as it is written; an instant as a local time."""
-        local = self._local(end)
-        return dated(local, "d MMM, HH:mm") if local else end
+    def _shown(self, end: str, now: datetime) -> str:
+        """An end of own dates: a day, or a local time, with its year where that is not this year's; what is neither as it is."""
+        if local := self._local(end):
+            is_of_this_year = local.year == now.astimezone(local.tzinfo).year
+            return dated(local, "d MMM, HH:mm" if is_of_this_year else "d MMM y, HH:mm")
+        try:
+            day = _date(end)
+        except ValueError:
+            return end
+        return dated(day, "d MMM y") if FIRST_YEAR <= day.year <= LAST_YEAR else end
 
     def _local(self, text: str) -> datetime | None:
         """An instant in the zone of the page, as which it counts without an offset; None for a day, and for what is neither."""

@@ -27,6 +27,7 @@ urlpatterns = [
     path("hubs/<slug:slug>/reports", reports.reports, name="reports"),
     path("hubs/<slug:slug>/notes", notes.notes, name="notes"),
     path("hubs/<slug:slug>/", include(PAGES)),
+    path("confirm/<str:asked>", reports.confirm, name="confirm"),
     path("unsubscribe/<str:leaving>", reports.unsubscribe, name="unsubscribe"),
     path("s/<str:token>", views.hub),
     path("s/<str:token>/", views.hub, name="share"),

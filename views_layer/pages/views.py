@@ -16,7 +16,7 @@ from events.models import Media
 from views_layer.access import hubs_of
 from views_layer.ask import QueryError
 from views_layer.ask import answer as ask
-from views_layer.ask import live as ask_live
+from views_layer.ask import beat as ask_beat
 from views_layer.ask import version as version_at
 from views_layer.pages.changed import row_of
 from views_layer.pages.downloads import download_chart, download_table
@@ -172,7 +172,8 @@ def live(request: Request, viewer: Viewer) -> HttpResponse:
     """The badge of visitors in the last five minutes, with the last thirty minutes behind it."""
     _refuse_narrowed(viewer)
     hub, now = viewer.hub, timezone.now()
-    shown = {"live": live_now(hub, ask_live(hub, now)), "hub": hub, "version": version_at(hub, now)}
+    live, version = ask_beat(hub, now)
+    shown = {"live": live_now(hub, live), "hub": hub, "version": version}
     return render(request, "pages/live.html", shown)
 
 
@@ -227,13 +228,14 @@ def _numbers(place: Place, viewer: Viewer, selection: Selection, now) -> dict:
     answer = ask(selection.hub, selection.asked(names, now, interval=interval, **compare), now)
     compared = elapsed(selection, names, answer, now) if selection.is_compared else None
     totals, until = compared or (answer["totals"], None)
+    compared_until = time_of_day(until, now, selection.zone()) if until else None
     notes = notes_between(viewer, answer["query"], selection.zone())
     return reliance(answer["query"], answer["meta"], viewer, selection, now) | {
         "version": version if instant(answer["query"]["to"]) >= now else "",
         "notes": notes,
         "is_empty": not answer["totals"]["events"],
-        "figures": key_numbers(answer, totals, panel.figures, metrics, selection),
-        "compared_until": until and time_of_day(until, now, selection.zone()),
+        "figures": key_numbers(answer, totals, panel.figures, metrics, selection, compared_until),
+        "compared_until": compared_until,
         "csv": place.url + selection.query(format="csv"),
         "chart": chart(answer, selection, metrics, interval, notes),
         "intervals": selection.interval_choices(now),
@@ -245,7 +247,7 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
     """A table's card; its rows only where it is among the first or was asked for."""
     card = {
         "table": table,
-        "heading": dimension_title(table.by),
+        "heading": table.heading or dimension_title(table.by),
         "panel_url": place.url,
         "url": place.table_url(table.name),
         "query": selection.query(),

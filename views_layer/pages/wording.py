@@ -2,7 +2,7 @@
 
 import functools
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from babel import Locale
@@ -198,6 +198,13 @@ def change(metric: str, unit: str, value: float | None, previous: float | None) 
     return Change(direction, percent(part) if part >= 0.1 else percent(part, 1), words, tone)
 
 
+def change_until(metric: str, unit: str, value: float | None, previous: float | None, time: str) -> Change:
+    """The change of a period that runs: of `value`, its part until `time`, which the words say."""
+    found = change(metric, unit, value, previous)
+    part = _("%(part)s until %(time)s") % {"part": figure(metric, unit, value), "time": time}
+    return replace(found, words=f"{part}, {found.words}") if value is not None and previous is not None else found
+
+
 def value_of(dimension: str, value: object) -> str:
     """The name of a dimension's value; `null` and the empty filter have a name of their own."""
     if value is None or value == "":
@@ -253,10 +260,12 @@ def dated(at: date, pattern: str) -> str:
 
 
 def time_of_day(at: datetime, now: datetime, zone: zoneinfo.ZoneInfo, with_seconds: bool = False) -> str:
-    """The local time of `at`, with its date where that is not today's."""
-    local = at.astimezone(zone)
+    """The local time of `at`, with its date where that is not today's, and its year where that is not this year's."""
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
     text = f"{local:%H:%M:%S}" if with_seconds else f"{local:%H:%M}"
-    return text if local.date() == now.astimezone(zone).date() else f"{dated(local, 'd MMM')}, {text}"
+    if local.date() == today:
+        return text
+    return f"{dated(local, 'd MMM' if local.year == today.year else 'd MMM y')}, {text}"
 
 
 def date_range(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> str:
