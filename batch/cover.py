@@ -25,12 +25,14 @@ def cover(
     zone: ZoneInfo,
     grains: Sequence[str] = COARSE_FIRST,
     closed_before: int | None = None,
+    must_be_sealed: bool = False,
 ) -> list[RowAddress]:
     """The newest rows up to `version` that together hold every hour of `ranges` once, of the given grains.
 
     `zone` is the hub's, whose days and months the coarse rows are. A day without a row of its own is covered by its
     hours, so an answer never depends on whether a coarse row has been built yet. That days and months which end by the
     hour `closed_before` have one is only expected: the store is then asked once for all grains, else again for the finer.
+    `must_be_sealed`: raises RowsGone where the store does not say after its last row that it holds all of `version`.
     """
     chosen: list[RowAddress] = []
     gaps = joined(ranges)
@@ -40,9 +42,8 @@ def cover(
     while left:
         if not all(is_within(gap, asked.get(left[0], [])) for gap in gaps):
             asked = _expected(gaps, left, zone, closed_before)
-            found = store.addresses(
-                hub, rollup, [(grain, *hours) for grain, some in asked.items() for hours in some], version
-            )
+            wanted = [(grain, *hours) for grain, some in asked.items() for hours in some]
+            found = store.addresses(hub, rollup, wanted, version, must_be_sealed)
         grain = left.pop(0)
         covered: list[Hours] = []
         for address in found:

@@ -53,6 +53,13 @@ class RowsGone(Exception):
     """A row was cleaned up between two reads; the reader starts again from the published epoch."""
 
 
+class NotSealed(RowsGone):
+    """The store holds not all rows of a version: it was emptied, or the version is still written."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"The view store does not hold all rows of epoch {version}; read again.")
+
+
 class StoreAway(RowsGone):
     """The store does not answer, or refuses for now: nothing can be read of it or written to it. Try again later.
 
@@ -68,10 +75,13 @@ class ViewStore(ABC):
         """Write rows of a version; returns how many there were. Idempotent: an address that is there stays as it is."""
 
     @abstractmethod
-    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
+    def addresses(
+        self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int, must_be_sealed: bool = False
+    ) -> list[RowAddress]:
         """For each range, and each bucket of its grain that starts in it, the newest row up to `version`, by start.
 
-        A store that is a server is asked once, for however many ranges.
+        A store that is a server is asked once, for however many ranges. `must_be_sealed`: raises RowsGone where `version`
+        is not sealed once the rows are found, so that what was found is all there is.
         """
 
     @abstractmethod
@@ -100,6 +110,10 @@ class ViewStore(ABC):
         An emptied store answers False, and so does every store after a measure was added: its rows lack the measure.
         Version 0, which has no rows, is always sealed.
         """
+
+    def seems_sealed(self, version: int) -> bool:
+        """`is_sealed`, as far as this process was told: who goes by it asks for addresses that `must_be_sealed`."""
+        return self.is_sealed(version)
 
     @abstractmethod
     def birth(self) -> str:

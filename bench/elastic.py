@@ -26,6 +26,8 @@ from views_layer.stores.elastic.store import ElasticViewStore
 PREFIX = "affluence_bench"
 AT_ONCE = 500
 ROUNDS = 4
+WARM_UP = 200
+"""How often each question is asked of each store before: a server that has just begun has not compiled its own code yet."""
 Group = list[ViewRow]
 
 
@@ -44,6 +46,12 @@ def measure(options: Options) -> Figures:
             settings.VIEW_STORE,
             {"BACKEND": ELASTIC_VIEW_STORE, "OPTIONS": {"hosts": [url], "prefix": PREFIX}},
         ]
+        for store in stores:
+            _use(store)
+            for question in history.QUESTIONS.values():
+                for _ in range(options.scaled(WARM_UP, 1)):
+                    history.forget()
+                    history._ask("large", key, question)
         for name, question in history.QUESTIONS.items():
             embedded, there = _first_ms(options, key, question, stores)
             say(f"panel_{name}: {there:.1f} ms, embedded {embedded:.1f} ms")
@@ -113,12 +121,16 @@ def _bare_s(url: str, groups: list[Group], epoch: int) -> float:
         return seconds_of(send)
 
 
+def _use(store: dict) -> None:
+    settings.VIEW_STORE = store
+    view_store.cache_clear()
+
+
 def _first_ms(options: Options, key: str, question: str, stores: list[dict]) -> list[float]:
     """For each store the median of a question asked first after a new epoch; in turns, so that both meet the same load."""
     times: list[list[float]] = [[] for _ in stores]
     for _ in range(options.scaled(ROUNDS, 1)):
         for store, found in zip(stores, times, strict=True):
-            settings.VIEW_STORE = store
-            view_store.cache_clear()
+            _use(store)
             found += history._times(options, history._asker("large", key, question), history.forget)
     return [median(found) for found in times]

@@ -165,7 +165,7 @@ class _Reader:
         """The first and last occurrence in each hour, of people and robots, in rows and buffers."""
         store, version = view_store(), self._moment.epoch
         ranges = [(hour, hour + 1) for hour in hours]
-        addresses = cover(store, self._hub.slug, "hub", ranges, version, self._hub.zone, [HOUR])
+        addresses = cover(store, self._hub.slug, "hub", ranges, version, self._hub.zone, [HOUR], must_be_sealed=True)
         parts = [decode(payload, HUB_ROLLUP.keys, BOUNDS) for payload in store.fetch(addresses)]
         found: dict[int, tuple[int, int]] = {}
         for cells in [*parts, *self._moment.cells.get("hub", [])]:
@@ -188,6 +188,7 @@ class _Reader:
             self._hub.zone,
             self._grains(),
             closed_before,
+            must_be_sealed=True,
         )
         buckets = _buckets_of(np.array([address.start for address in addresses], dtype=np.int64), ranges).tolist()
         key = repr((

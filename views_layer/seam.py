@@ -37,7 +37,7 @@ from aggregations.rollups import Rollup
 from batch import archive, ledger
 from batch.models import Audit, Mismatch, Run
 from batch.run import Progress, run_epoch, silent
-from batch.view_store import RowsGone, StoreAway, view_store
+from batch.view_store import NotSealed, RowsGone, StoreAway, view_store
 from events.cuts import cut_position, published_cut, record_cut, waiting_cut
 from events.log import EventLog, Position, at_or_before, event_log
 from events.models import Cut, RejectedEvent
@@ -98,22 +98,23 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     )
 
 
-def verify(moment: Moment) -> None:
+def verify(moment: Moment, are_rows_proved: bool = False) -> None:
     """To be called when everything was read. Raises RowsGone where what `moment` needs may have been deleted meanwhile.
 
-    What readers of an epoch need is deleted only after the epoch after the next has been published.
+    What readers of an epoch need is deleted only after the epoch after the next has been published. `are_rows_proved`: the
+    store said that it holds all of the epoch after the last row of it was looked for, or none was.
     """
     published = published_cut()
     if published and published.epoch > moment.epoch + 1:
         raise RowsGone(f"Epoch {published.epoch} was published while epoch {moment.epoch} was read; read again.")
-    if moment.has_rows and not view_store().is_sealed(moment.epoch):
-        raise RowsGone(f"The view store was emptied while epoch {moment.epoch} was read; read again.")
+    if moment.has_rows and not are_rows_proved and not view_store().is_sealed(moment.epoch):
+        raise NotSealed(moment.epoch)
 
 
 def _has_rows(epoch: int) -> bool:
-    """Whether the rows of an epoch can be read; False also where the view store is away."""
+    """Whether the rows of an epoch can be read, to be proved by who reads them; False also where the view store is away."""
     try:
-        return view_store().is_sealed(epoch)
+        return view_store().seems_sealed(epoch)
     except StoreAway as away:
         logger.warning("%s The answer comes from the raw events.", away)
         return False

@@ -15,6 +15,7 @@ from tests.waiting import free_port
 from views_layer import models
 from views_layer.stores.elastic import deletions
 from views_layer.stores.elastic.meta import BIRTH
+from views_layer.stores.elastic.server import Server
 from views_layer.stores.elastic.store import ElasticViewStore
 from views_layer.stores.orm import OrmViewStore
 
@@ -120,6 +121,27 @@ class ViewStoreContract:
     def test_a_version_is_sealed_for_ever_and_alone(self, store):
         assert [store.seal(2, store.birth()) for _ in range(2)] == [True, True]
         assert [store.is_sealed(version) for version in (0, 1, 2, 3)] == [True, False, True, False]
+
+    def test_addresses_that_must_be_sealed_are_refused_where_the_version_is_not(self, store):
+        ranges = [(HOUR, 0, 9), (DAY, 0, 9)]
+        assert store.addresses("acme", "media", ranges, 0, must_be_sealed=True) == []
+        store.write(1, [row(1, b"a")])
+        with pytest.raises(RowsGone, match="all rows of epoch 1"):
+            store.addresses("acme", "media", ranges, 1, must_be_sealed=True)
+        store.seal(1, store.birth())
+        assert [a.start for a in store.addresses("acme", "media", ranges, 1, must_be_sealed=True)] == [1]
+
+    def test_what_seems_sealed_to_a_reader_of_an_emptied_store_is_not_read(self, store):
+        """What a reader was told before, it may believe for as long as it does not ask for rows."""
+        store.write(1, [row(1, b"a")])
+        store.seal(1, store.birth())
+        assert (store.seems_sealed(1), store.seems_sealed(2)) == (True, False)
+        assert store.seems_sealed(1)
+        self.empty()
+        store.seems_sealed(1)
+        with pytest.raises(RowsGone):
+            store.addresses("acme", "media", [(HOUR, 0, 9)], 1, must_be_sealed=True)
+        assert not store.seems_sealed(1)
 
     def test_an_emptied_store_is_not_sealed(self, store):
         store.seal(2, store.birth())
@@ -298,6 +320,27 @@ class TestElasticViewStore(ViewStoreContract):
             "views_layer.stores.elastic.bulk.time.sleep", lambda _: self.block(False, "read_only_allow_delete")
         )
         assert (store.write(2, [row(1, b"x")]), self.found(store, 2)) == (1, [(1, 2, b"x")])
+
+    def test_a_reader_who_knows_the_seal_asks_once_for_addresses_and_proof(self, store, sealed, monkeypatch):
+        assert store.seems_sealed(1)
+        asked = []
+        monkeypatch.setattr(
+            Server, "answers", lambda *of, answers=Server.answers, **how: asked.append(how) or answers(*of, **how)
+        )
+        assert store.seems_sealed(1)
+        assert len(store.addresses("acme", "media", [(HOUR, 0, 9), (DAY, 0, 9)], 1, must_be_sealed=True)) == 1
+        assert asked == [{"in_order": True}]
+
+    @pytest.mark.parametrize("page", [3, 10_000])
+    def test_the_proof_is_asked_for_after_the_last_row(self, store, monkeypatch, page):
+        """An index that goes while rows are looked for is missed, whether they are of one page or of several."""
+        monkeypatch.setattr("views_layer.stores.elastic.server.PAGE", page)
+        store.write(1, [row(start, b"a") for start in range(8)])
+        store.seal(1, store.birth())
+        assert store.seems_sealed(1)
+        self.lose(self.indexes()[0])
+        with pytest.raises(RowsGone):
+            store.addresses("acme", "media", [(HOUR, 0, 9)], 1, must_be_sealed=True)
 
     def test_a_write_waits_not_for_ever(self, store, sealed, monkeypatch):
         monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)

@@ -17,7 +17,7 @@ class HoursStore:
         self.asked: list[list] = []
         self.days = days
 
-    def addresses(self, hub, rollup, ranges, version):
+    def addresses(self, hub, rollup, ranges, version, must_be_sealed=False):
         self.asked.append(list(ranges))
         return [
             RowAddress(grain, hour, hour + (1 if grain == HOUR else 24), version, hour)

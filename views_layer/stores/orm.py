@@ -8,7 +8,7 @@ from django.db import connections, transaction
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import GrainRange, RowAddress, RowsGone, StoreSize, ViewStore
+from batch.view_store import GrainRange, NotSealed, RowAddress, RowsGone, StoreSize, ViewStore
 from batch.view_store import ViewRow as Row
 from views_layer.models import Seal, ViewRow
 
@@ -40,8 +40,13 @@ class OrmViewStore(ViewStore):
                 written += len(some)
         return written
 
-    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
-        return [address for one in ranges for address in self._addresses(hub, rollup, *one, version)]
+    def addresses(
+        self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int, must_be_sealed: bool = False
+    ) -> list[RowAddress]:
+        found = [address for one in ranges for address in self._addresses(hub, rollup, *one, version)]
+        if must_be_sealed and not self.is_sealed(version):
+            raise NotSealed(version)
+        return found
 
     def _addresses(self, hub: str, rollup: str, grain: str, start: int, end: int, version: int) -> list[RowAddress]:
         found = ViewRow.objects.filter(

@@ -59,8 +59,6 @@ class ElasticMediaIndex(MediaIndex):
         matching = entries.sort("key").extra(_source=False, search_after=[after])[:count]
         for word in words:
             matching = matching.filter("prefix", words=word)
-        found, held = self._server.answers(
-            [(matching, self._name), (entries[:0], self._name)], "hits.total", "hits.hits.sort"
-        )
+        found, held = self._server.answers([(matching, self._name), (entries[:0], self._name)])
         keys = [hit["sort"][0] for hit in found["hits"].get("hits", [])]
         return Hits(keys, found["hits"]["total"]["value"], held["hits"]["total"]["value"])

@@ -18,7 +18,8 @@ READERS_WAIT_S = 5.0
 AWAY_FOR_S = 2.0
 """How long readers do without a server that did not answer one of them, before the next one asks it."""
 WRONG = 400
-
+PARTS = ("total", "hits._id", "hits._source", "hits.sort")
+"""Of the hits of a search, where it has them."""
 
 Asked = tuple[Search, str]
 """A search, and the indexes that it searches."""
@@ -64,14 +65,16 @@ class Server:
             hits = self.page(wanted[:PAGE].extra(search_after=hits[-1]), indexes)
             yield from hits
 
-    def hits_of(self, wanted: Sequence[Asked]) -> list[list[list]]:
-        """The sort values of all hits of each of several searches, in one request where none has more than a page."""
-        found = self.answers([(_sorted_only(search[:PAGE]), indexes) for search, indexes in wanted], "hits.hits.sort")
-        pages = [[hit["sort"] for hit in answer.get("hits", {}).get("hits", [])] for answer in found]
-        for hits, (search, indexes) in zip(pages, wanted, strict=True):
-            if len(hits) == PAGE:
-                hits += self.hits(search.extra(search_after=hits[-1]), indexes)
-        return pages
+    def hits_before(self, last: Sequence[Asked], wanted: Search, indexes: str) -> tuple[list[list], list[dict]]:
+        """The sort values of all hits, and the answers to what is searched after the last of them. In one request, where
+        there is no more than a page of hits.
+        """
+        answer, *at_last = self.answers([(_sorted_only(wanted[:PAGE]), indexes), *last], in_order=True)
+        hits = [hit["sort"] for hit in answer.get("hits", {}).get("hits", [])]
+        if len(hits) < PAGE:
+            return hits, at_last
+        hits += self.hits(wanted.extra(search_after=hits[-1]), indexes)
+        return hits, self.answers(last) if last else []
 
     def page(self, wanted: Search, indexes: str) -> list[list]:
         """The sort values of the hits of one search."""
@@ -85,8 +88,9 @@ class Server:
             )
         return [hit["sort"] for hit in answer.get("hits", {}).get("hits", [])]
 
-    def answers(self, asked: Sequence[Asked], *parts: str) -> list[dict]:
-        """The answer to each of several searches, in one request: the named parts of it."""
+    def answers(self, asked: Sequence[Asked], in_order: bool = False) -> list[dict]:
+        """The answer to each of several searches, in one request: PARTS of it. `in_order`: each begins when the one before
+        has ended; else the server does as many together as it can."""
         lines: list[dict] = []
         for search, indexes in asked:
             lines += [{"index": indexes, "ignore_unavailable": True, "allow_partial_search_results": False}]
@@ -94,7 +98,8 @@ class Server:
         with self.answering():
             answer = self.reader.msearch(
                 searches=lines,
-                filter_path=["responses.status", "responses.error.type", *(f"responses.{part}" for part in parts)],
+                max_concurrent_searches=1 if in_order else None,
+                filter_path=["responses.status", "responses.error.type", *(f"responses.hits.{part}" for part in PARTS)],
             )
         for found in answer["responses"]:
             if "error" in found:

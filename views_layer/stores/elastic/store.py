@@ -15,24 +15,26 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from elasticsearch_dsl import Search
+from elasticsearch_dsl import Q, Search
+from elasticsearch_dsl.query import Query
 
 from aggregations.buckets import DAY, HOUR, MONTH
 from aggregations.rollups import DECLARATION
-from batch.view_store import GrainRange, RowAddress, RowsGone, StoreAway, StoreSize, ViewRow, ViewStore
+from batch.view_store import GrainRange, NotSealed, RowAddress, RowsGone, StoreAway, StoreSize, ViewRow, ViewStore
 from views_layer.stores.elastic.bulk import batches, send
 from views_layer.stores.elastic.deletions import delete, delete_stale
 from views_layer.stores.elastic.generation import Generation
 from views_layer.stores.elastic.indexes import Indexes
 from views_layer.stores.elastic.meta import BIRTH, Meta
 from views_layer.stores.elastic.rows import bucket_name, parts, row_creation, row_id, rows_up_to, rows_with, unpacked
-from views_layer.stores.elastic.server import Server
+from views_layer.stores.elastic.server import Asked, Server
 
 logger = logging.getLogger(__name__)
 
 SENT_TOGETHER = 2
 """Requests at a time: the server works on one while the next is on its way."""
 FETCHED_AT_ONCE = 500
+_BUCKET = ("grain", "start", "end")
 
 
 class ElasticViewStore(ViewStore):
@@ -43,6 +45,7 @@ class ElasticViewStore(ViewStore):
         self._indexes = Indexes(self._server, prefix)
         self._meta = Meta(self._server, self._indexes.meta)
         self._generation: Generation | None = None
+        self._seen_sealed: int | None = None
 
     # Rows.
 
@@ -60,24 +63,27 @@ class ElasticViewStore(ViewStore):
                 written += sum(map(len, together))
         return written
 
-    def addresses(self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int) -> list[RowAddress]:
+    def addresses(
+        self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int, must_be_sealed: bool = False
+    ) -> list[RowAddress]:
+        if not ranges:
+            return []
         generation = self._current()
         generation.refresh_own(version)
-        of_rollup = rows_up_to(version).filter("term", hub=hub).filter("term", rollup=rollup)
-        of_rollup = of_rollup.sort("start", "end", "version")
-        wanted = [
-            (
-                of_rollup.filter("term", grain=grain).filter("range", start={"gte": start, "lt": end}),
-                generation.indexes_between(start, end),
-            )
-            for grain, start, end in ranges
-        ]
+        wanted = rows_up_to(version).filter("term", hub=hub).filter("term", rollup=rollup)
+        wanted = wanted.filter("bool", should=[_starts_in(one) for one in ranges]).sort(*_BUCKET, "version")
+        indexes = generation.indexes_between(min(start for _, start, _ in ranges), max(end for _, _, end in ranges))
+        proof = self._proof(version, generation) if must_be_sealed and version else []
+        hits, at_last = self._server.hits_before(proof, wanted, indexes)
+        if proof and not self._is_proved(version, generation, at_last):
+            raise NotSealed(version)
+        newest = {(grain, start, end): version for grain, start, end, version in hits}
         found = []
-        for (grain, _, _), hits in zip(ranges, self._server.hits_of(wanted), strict=True):
-            newest = {(at, until): version for at, until, version in hits}
-            for bucket, newest_version in newest.items():
-                id = row_id(bucket_name(hub, rollup, grain, *bucket), newest_version)
-                found.append(RowAddress(grain, *bucket, newest_version, f"{generation.index_at(bucket[0])} {id}"))
+        for wanted_grain, first, last in ranges:
+            for (grain, start, end), newest_version in newest.items():
+                if grain == wanted_grain and first <= start < last:
+                    id = row_id(bucket_name(hub, rollup, grain, start, end), newest_version)
+                    found.append(RowAddress(grain, start, end, newest_version, f"{generation.index_at(start)} {id}"))
         return found
 
     def written(self, version: int, rollup: str, grain: str) -> dict[str, list[int]]:
@@ -174,25 +180,36 @@ class ElasticViewStore(ViewStore):
             generation = self._generation or self._of(self._meta.birth())
             if generation is None:
                 return False
-            found, count = self._looked_up([BIRTH, generation.seals.id(version)], version, generation)
-            current = found.get(BIRTH, {}).get("birth")
-            if current == generation.birth:
-                break
-            self._generation = self._of(current)
-        seal = found.get(generation.seals.id(version))
-        return seal is not None and seal["declaration"] == DECLARATION and count >= seal["rows"]
+            is_sealed = self._is_proved(version, generation, self._server.answers(self._proof(version, generation)))
+            if self._generation is generation:
+                return is_sealed
 
-    def _looked_up(self, ids: list[str], version: int, generation: Generation) -> tuple[dict[str, dict], int]:
-        """What the store knows under some ids, and how many rows of up to a version there are, in one round trip."""
+    def seems_sealed(self, version: int) -> bool:
+        if version != self._seen_sealed:
+            return self.is_sealed(version)
+        self._server.refuse_while_away()
+        return True
+
+    def _proof(self, version: int, generation: Generation) -> list[Asked]:
+        """What is asked to know whether a version is sealed: the birth of the store, the seal, and how many rows there are."""
+        ids = [BIRTH, generation.seals.id(version)]
         rows = rows_up_to(version).extra(size=0, track_total_hits=True)
-        known, counts = self._server.answers(
-            [(Search().query("ids", values=ids)[: len(ids)], self._meta.index), (rows, generation.indexes)],
-            "hits.hits._id",
-            "hits.hits._source",
-            "hits.total",
-        )
+        return [(Search().query("ids", values=ids)[: len(ids)], self._meta.index), (rows, generation.indexes)]
+
+    def _is_proved(self, version: int, generation: Generation, answers: Sequence[dict]) -> bool:
+        """Whether the answers to a proof say that a version is sealed. Takes up the generation that they name."""
+        known, counts = answers
         found = {hit["_id"]: hit["_source"] for hit in known["hits"].get("hits", [])}
-        return found, counts["hits"]["total"]["value"]
+        birth, seal = found.get(BIRTH, {}).get("birth"), found.get(generation.seals.id(version))
+        self._generation = generation if birth == generation.birth else self._of(birth)
+        is_sealed = (
+            self._generation is generation
+            and seal is not None
+            and seal["declaration"] == DECLARATION
+            and counts["hits"]["total"]["value"] >= seal["rows"]
+        )
+        self._seen_sealed = version if is_sealed else None
+        return is_sealed
 
     def _begun(self, instead_of: Generation | None) -> Generation:
         """The generation of a new birth, or of that which another process gave the store meanwhile."""
@@ -236,3 +253,9 @@ class ElasticViewStore(ViewStore):
 def _sealed(generation: Generation) -> Search:
     """The rows of sealed versions. What a run writes meanwhile stays: its seal must find as many rows as it made."""
     return rows_up_to(max(generation.seals.versions(), default=0))
+
+
+def _starts_in(wanted: GrainRange) -> Query:
+    """The rows of a grain that start in a range of hours."""
+    grain, start, end = wanted
+    return Q("term", grain=grain) & Q("range", start={"gte": start, "lt": end})
