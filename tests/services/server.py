@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -154,9 +154,14 @@ def found_or_installed(find: Callable[[], Path | None], package: str) -> Path:
     return program
 
 
-def run(command: Sequence[str], within_s: float = INSTALLS_WITHIN_S, **how: object) -> str:
-    """The output of a command. Raises Missing where it fails."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+def run(
+    command: Sequence[str],
+    within_s: float = INSTALLS_WITHIN_S,
+    variables: Mapping[str, str] | None = None,
+    **how: object,
+) -> str:
+    """The output of a command, with more variables in its environment. Raises Missing where it fails."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"} | dict(variables or {})
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=within_s, check=False, **how
