@@ -31,6 +31,8 @@ class Server(ABC):
     user: str | None = None
     """Who runs it where this process is root; None: root itself."""
     starts_within_s = 30.0
+    stopped_by = signal.SIGTERM
+    """The signal that makes it stop in order, and soon."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -100,10 +102,10 @@ class Server(ABC):
             return self.answers()
         return False
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, number: signal.Signals | None = None) -> None:
         """Stop it; its directory stays, so that it can be started again."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+            self.process.send_signal(number or self.stopped_by)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
