@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from events.committer import GROUP_BYTES
 from events.directory import Memory, counted_since
 from events.intake import Batch, Intake, batch_of
-from events.log import LogBusy, Rejection
+from events.log import AWAY, LogBusy, Rejection
 from events.normaliser import Caller
 from events.sent import MAX_BYTES, Body, Malformed, TooManyEvents, without_addresses
 
@@ -31,7 +31,7 @@ LINGER_S = 0.1
 """How long a write waits for more messages: a commit of few costs as much as one of many."""
 WAIT_S = 1.0
 RETRY_S = (1.0, 2.0, 5.0)
-"""Pauses after a log that is busy or a broker that is away; the last one is repeated."""
+"""Pauses after a log that is busy, or a database or broker that is away; the last one is repeated."""
 HEARTBEAT_S = 30
 QUEUE_LENGTH = 1_000_000
 DELIVERIES = 20
@@ -126,16 +126,17 @@ class QueueIntake:
         return bool(self._messages)
 
     def _write(self, may_go_on: Callable[[], bool], connection: Connection) -> None:
-        """Write the messages to the log, however long it is busy, and acknowledge them."""
+        """Write the messages to the log, however long it is busy or hubs cannot be looked up, and acknowledge them."""
         messages = self._messages
-        batches = [self._batch(message) for message in messages]
+        batches: list[Batch] = []
         for attempt in count():
             try:
+                batches = batches or [self._batch(message) for message in messages]
                 self._intake.append(batches)
                 break
-            except LogBusy as error:
+            except (LogBusy, *AWAY) as error:
                 pause = _pause_after(attempt)
-                logger.warning("The log is busy (%s); %d messages wait, again in %.0f s.", error, len(messages), pause)
+                logger.warning("Not written (%s); %d messages wait, again in %.0f s.", error, len(messages), pause)
                 if not _paused(pause, may_go_on):
                     return
                 connection.heartbeat_check()

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import amqp
 import pytest
+from django.db import OperationalError as DatabaseAway
 from kombu import Connection
 
+from events.directory import counted_since
 from events.log import LogBusy, event_log
 from events.models import Account, Hub, RejectedEvent
 from events.queued import QueueIntake, Unusable, declare
@@ -119,6 +121,24 @@ def test_while_the_log_is_busy_nothing_is_acknowledged(rabbitmq, channel, monkey
     unwritten = in_log()
     consume(rabbitmq.url, lambda: len(in_log()) == 50)
     assert (unwritten, set(in_log().values()), waiting(channel)) == ({}, {1}, 0)
+
+
+def test_while_hubs_cannot_be_looked_up_nothing_is_acknowledged(rabbitmq, channel, monkeypatch) -> None:
+    """An intake that ended each time would have its messages parked after some deliveries."""
+    Hub.objects.create(slug="acme")
+    publish(channel, *(view(number) for number in range(50)))
+    monkeypatch.setattr("events.queued.RETRY_S", (0.1,))
+    tries = []
+
+    def away_at_first(slug: str) -> int | None:
+        tries.append(slug)
+        if len(tries) < 4:
+            raise DatabaseAway("The server closed the connection unexpectedly.")
+        return counted_since(slug)
+
+    monkeypatch.setattr("events.queued.counted_since", away_at_first)
+    consume(rabbitmq.url, lambda: len(in_log()) == 50)
+    assert (set(in_log().values()), waiting(channel), len(tries) >= 4) == ({1}, 0, True)
 
 
 def test_a_write_holds_no_more_bytes_than_its_bound_and_one_message(rabbitmq, channel, monkeypatch) -> None:

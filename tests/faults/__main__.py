@@ -20,6 +20,8 @@ from tests.faults.scene import LEASE_S, TWO_HOURS, Fault, Scene
 from tests.faults.stack import NotSo, Stack, until, wait
 
 PUBLISHES_WITHIN_S = 90.0
+SHOWN = 150
+"""Characters of what healed last."""
 
 
 def main() -> int:
@@ -126,7 +128,8 @@ class Trial:
             self.kinds |= {fault.name for fault in group}
             names = " + ".join(fault.name for fault in group)
             problem = self._strike(group)
-            told = f"{self.took[-1]:.1f} s" if problem is None else f"FAILED {problem}"
+            last = f" (last: {self.checker.healed_last[:SHOWN]})" if self.checker.healed_last else ""
+            told = f"{self.took[-1]:.1f} s{last}" if problem is None else f"FAILED {problem}"
             say(f"{self.done:4}/{count} {names}: {told}")
             if problem is not None:
                 self.failures.append({"at": self.done, "faults": names, "problem": problem})

@@ -215,7 +215,9 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("elasticsearch's indexes and archive deleted", ALONE, servers.indexes_and_archive_lost, ELASTICSEARCH),
     Fault("elasticsearch comes back empty", ALONE, servers.elasticsearch_lost, ELASTICSEARCH),
     Fault("redis-server comes back empty", REDIS, servers.redis_lost, REDIS_SERVER),
+    Fault("redis-server restored from before the last epoch", ALONE, servers.redis_restored, REDIS_SERVER),
     Fault("postgresql ends all sessions", POSTGRESQL, servers.sessions_ended, POSTGRESQL),
+    Fault("rabbitmq out of memory", RABBITMQ, servers.out_of_memory, RABBITMQ),
     Fault("rabbitmq's queues of workers purged", RABBITMQ, servers.queues_purged, RABBITMQ),
     Fault("rabbitmq's queues of workers deleted", RABBITMQ, servers.queues_deleted, RABBITMQ),
 )

@@ -20,6 +20,8 @@ HOUR_MS = 3_600_000
 METRICS = ("events", "views", "duration_ms", "shares", "visits", "visitors")
 SUMS = METRICS[:4]
 SHOWN = 6
+LOOKS_EVERY_S = 0.25
+"""To look is a load of its own: FerretDB reads all chunks to tell the last."""
 
 
 @dataclass
@@ -123,6 +125,8 @@ class Checker:
         self._prefixes: dict[str, set[tuple[int, int]]] = {hub: {(0, 0)} for hub in HUBS}
         self._sums: dict[str, tuple[int, int]] = dict.fromkeys(HUBS, (0, 0))
         self.answers_checked = 0
+        self.healed_last = ""
+        """What was the last not to be as it must be; empty where all was, at once."""
         self.asked = 0
 
     @property
@@ -155,13 +159,15 @@ class Checker:
         """Wait until everything serves, nothing lags and all answers are exact; returns how long it took. Raises NotSo."""
         seconds = self._stack.profile.healed_s
         found: list[str] = ["not asked yet"]
+        self.healed_last = ""
 
         def is_healed() -> bool:
             found[:] = self.differences()
+            self.healed_last = found[0] if found else self.healed_last
             return not found
 
         try:
-            took = until(is_healed, seconds, "exact")
+            took = until(is_healed, seconds, "exact", LOOKS_EVERY_S)
         except Wrong:
             raise
         except NotSo:

@@ -8,9 +8,11 @@ import psutil
 from tests.faults.scene import (
     BATCH,
     BEAT,
+    INTAKE,
     LEASE_S,
     SPEED,
     STRIKES_WITHIN_S,
+    WEB,
     Do,
     Scene,
     frozen_at,
@@ -146,7 +148,7 @@ def no_beat(scene: Scene) -> None:
 
 def wrong_clock(scene: Scene, part: str, seconds: float) -> None:
     """One part's clock is stepped, everything heals with the clock as wrong as it is, it is put right, and hours go on."""
-    if part == "web" and seconds < 0:
+    if part in (WEB, INTAKE) and seconds < 0:
         # What occurs in the future of a clock is clamped to its now: the oracle would have to know when it arrived.
         scene.load.pause(scene.stack.profile.healed_s)
         scene.load.behind_ms = int(-seconds * 1000)

@@ -16,8 +16,8 @@ class Publisher:
     """For one thread. It connects when it first publishes, and again after each failure."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: Connection | None = None
+        self._broker = Connection(url, connect_timeout=5)
+        self._connection: amqp.Connection | None = None
 
     def publish(self, body: dict[str, Any]) -> bool:
         """Whether the broker has confirmed a message; one that it has not may be in the queue nevertheless."""
@@ -34,12 +34,12 @@ class Publisher:
         from events.queued import declare
 
         if self._connection is None:
-            self._connection = Connection(self._url, connect_timeout=5)
-            declare(self._connection.default_channel, QUEUE)
-        return self._connection.default_channel
+            self._connection = self._broker.transport.establish_connection()
+            declare(self._connection.channel(1), QUEUE)
+        return self._connection.channel(1)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(OSError, OperationalError, amqp.AMQPError):
-                connection.collapse()
+            with suppress(OSError):
+                connection.collect()

@@ -1,5 +1,6 @@
 """Faults of real servers: each dies, hangs, is away, or loses what it held, while the load goes on."""
 
+import shutil
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -109,6 +110,20 @@ def redis_lost(scene: Scene) -> None:
     _emptied(scene, REDIS_SERVER, "empty")
 
 
+def redis_restored(scene: Scene) -> None:
+    """It comes back with an append-only file from before a published epoch."""
+    server = scene.stack.profile.servers[REDIS_SERVER]
+    kept = scene.stack.base / "redis-before"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(server.append_only_files, kept)
+    scene.stack.manage("run_batch")
+    wait(1)
+    server.kill()
+    server.empty()
+    shutil.copytree(kept, server.append_only_files)
+    server.start()
+
+
 def _emptied(scene: Scene, name: str, how: str) -> None:
     server = scene.stack.profile.servers[name]
     server.kill()
@@ -147,6 +162,16 @@ def queues_purged(scene: Scene) -> None:
     for _ in range(30):
         _to_each_queue(scene, lambda channel, queue: channel.queue_purge(queue))
         wait(0.1)
+
+
+def out_of_memory(scene: Scene) -> None:
+    """It takes no messages, as where its memory is full: publishers wait."""
+    server = scene.stack.profile.servers[RABBITMQ]
+    before = server.control("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
+    server.control("set_vm_memory_high_watermark", "0")
+    scene.stack.pass_hour()
+    wait(8 * scene.long)
+    server.control("set_vm_memory_high_watermark", before)
 
 
 def queues_deleted(scene: Scene) -> None:

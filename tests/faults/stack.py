@@ -56,13 +56,13 @@ class NotSo(Exception):
     """What was waited for did not come to be."""
 
 
-def until(is_so: Callable[[], Any], seconds: float, what: str) -> float:
-    """Wait until it is so; returns how long it took. Raises NotSo."""
+def until(is_so: Callable[[], Any], seconds: float, what: str, every_s: float = 0.05) -> float:
+    """Wait until it is so, looking every so often; returns how long it took. Raises NotSo."""
     began = time.monotonic()
     while not is_so():
         if time.monotonic() - began > seconds:
             raise NotSo(f"{what} was not so within {seconds:.0f} s")
-        wait(0.05)
+        wait(every_s)
     return time.monotonic() - began
 
 

@@ -1,5 +1,6 @@
 """PostgreSQL, Debian's."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tests.services.server import Server, found_or_installed, run
 class PostgreSQL(Server):
     name = "postgresql"
     user = "nobody"
+    stopped_by = signal.SIGINT  # at SIGTERM it waits until every session has ended by itself
     # Tables are emptied for each test: waiting for the disk would be most of the time.
     options: tuple[str, ...] = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
