@@ -154,6 +154,21 @@ def test_a_write_holds_no_more_bytes_than_its_bound_and_one_message(rabbitmq, ch
     assert [len(chunk.events) for chunk in event_log().read({})] == [20, 20]
 
 
+def test_a_write_takes_no_more_events_than_its_bound_and_one_message(rabbitmq, channel, monkeypatch) -> None:
+    """So that those who send by HTTP come in between, also where the log is slow."""
+    Hub.objects.create(slug="acme")
+    monkeypatch.setattr("events.queued.GROUP_EVENTS", 25)
+    monkeypatch.setattr("events.queued.LINGER_S", 10)
+    monkeypatch.setattr("events.queued.MESSAGES_AT_ONCE", 4)
+    sizes, first = (10, 10, 30, 10), 0
+    for size in sizes:
+        publish(channel, {"events": [view(first + place) for place in range(size)]})
+        first += size
+    consume(rabbitmq.url, lambda: len(in_log()) == sum(sizes))
+    assert [len(chunk.events) for chunk in event_log().read({})] == [20, 30, 10]
+    assert waiting(channel) == 0
+
+
 def test_a_queue_that_was_declared_otherwise_is_refused(rabbitmq, channel) -> None:
     channel.queue_delete(QUEUE)
     channel.queue_declare(QUEUE, durable=False, auto_delete=False)

@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect, WriteConcernError
 
 from aggregations.event import Event
 from events.intake import Batch, Intake, Outcome
-from events.log import Account, ChunkTooLarge, LogAway, LogBusy, LogUnfit, LogUnsure, Rejection
+from events.log import Account, AppendTooSlow, ChunkTooLarge, LogAway, LogBusy, LogUnfit, LogUnsure, Rejection
 from events.logs.mongo import MongoEventLog
 from events.logs.mongo.turn import Turn
 from events.models import RejectedEvent
@@ -266,6 +266,17 @@ class TestServer:
         now = int(time.time()) // 3_600
         (account,) = log.accounts(now - 1, now + 1).values()
         assert (account, RejectedEvent.objects.count()) == (Account(7, 3, 1, 3, stored=3), 3)
+
+    def test_what_takes_longer_than_a_turn_becomes_several(self, log, monkeypatch):
+        slow = iter([AppendTooSlow("It took more than 10 seconds.")])
+
+        def refuse_lost(turn: Turn) -> None:
+            if error := next(slow, None):
+                raise error
+
+        monkeypatch.setattr(Turn, "refuse_lost", refuse_lost)
+        assert Intake(log).append([Batch([draft(number) for number in range(4)])]) == [Outcome(4, 0)]
+        assert [len(chunk.events) for chunk in log.read({})] == [2, 2]
 
     def test_an_event_that_fits_into_no_chunk_is_an_error(self, log, monkeypatch):
         monkeypatch.setattr("events.logs.mongo.writer.LARGEST", 10)

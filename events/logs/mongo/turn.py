@@ -7,7 +7,7 @@ import time
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from events.log import LogBusy, WriterFenced
+from events.log import AppendTooSlow, LogBusy
 from events.logs.mongo.server import Document, Server
 
 logger = logging.getLogger(__name__)
@@ -83,9 +83,9 @@ class Turn:
         return found["holder"], found.get("next")
 
     def refuse_lost(self) -> None:
-        """Raises WriterFenced where the lease is over, after which another may have the turn."""
+        """Raises AppendTooSlow where the lease is over, after which another may have the turn."""
         if self._taken_at is None or time.monotonic() - self._taken_at > LEASE_S:
-            raise WriterFenced(f"The append took more than {LEASE_S:g} seconds and lost its turn; try again.")
+            raise AppendTooSlow(f"The append took more than {LEASE_S:g} seconds and lost its turn; try again.")
 
     def give_back(self, is_changed: bool) -> None:
         """End it. Where that cannot be said to the server, others wait until the lease is over."""
