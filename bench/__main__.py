@@ -72,9 +72,9 @@ def servers(profile: str) -> Iterator[dict[str, str]]:
     if profile == "embedded":
         yield {}
         return
-    from tests.faults.profile import Profile
+    from tests.faults.profile import WITH_LOG_IN_POSTGRESQL, Profile
 
-    with Profile(profile) as started:
+    with Profile(profile, WITH_LOG_IN_POSTGRESQL) as started:
         for name, why in started.missing.items():
             print(f"{name}: cannot be had, so that part is embedded: {why}", file=sys.stderr, flush=True)
         yield started.environment

@@ -23,7 +23,7 @@ from batch.models import Run
 from bench import house, mix
 from bench.figures import Figures, Options, at_least, at_most, quantile, say
 from bench.history import DAY_MS, DAYS, QUESTIONS
-from bench.load import post, request_of
+from bench.load import insist, post, request_of
 from tests.faults.publisher import Publisher
 from views_layer import seam
 
@@ -101,9 +101,14 @@ class Patient(Companion):
     def once(self) -> None:
         event = {"hub": self.hub, "id": f"{time.time_ns():x}-{self._number}", "action": "view", "media": "a"}
         while True:
-            self._connection.request("POST", "/api/events", json.dumps(event | {"visitor": f"p{self._number}"}))
-            answer = self._connection.getresponse()
-            found = json.loads(answer.read())
+            try:
+                self._connection.request("POST", "/api/events", json.dumps(event | {"visitor": f"p{self._number}"}))
+                answer = self._connection.getresponse()
+                found = json.loads(answer.read())
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                self.repeated += 1
+                continue
             if answer.status == 202:
                 self.accepted += found["accepted"] + found["duplicates"]
                 return
@@ -225,12 +230,14 @@ def _panel_alone(asker: Asker, seconds: float) -> float:
 
 
 def _hammer(seconds: float, connections: int, seed: int) -> Counter[int]:
-    """Statuses of what hostile connections sent from a process of their own."""
+    """Statuses of what hostile connections sent from a process of their own; at the end also of what had no answer."""
     with multiprocessing.get_context("spawn").Pool(1, initializer=django.setup) as pool:
-        return pool.apply_async(_statuses, (seconds, connections, seed)).get(timeout=seconds + 60)
+        return pool.apply_async(_statuses, (seconds, connections, seed)).get(timeout=seconds + 300)
 
 
 def _statuses(seconds: float, connections: int, seed: int) -> Counter[int]:
     start = int(time.time() * 1000) - 3_600_000
     requests = (request_of(body) for body in mix.bodies(HOT, 1_000_000, 1, start, seed))
-    return post(settings.PORT, requests, connections, seconds).statuses
+    loaded = post(settings.PORT, requests, connections, seconds)
+    loaded.statuses[202] += insist(settings.PORT, loaded.unanswered)
+    return loaded.statuses

@@ -1,6 +1,6 @@
 """What a stack runs on: its embedded parts, or real servers in the place of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -30,13 +30,14 @@ class Place:
     named: Callable[[Any], dict[str, str]]
 
 
-def _databases(server: DurablePostgreSQL) -> dict[str, str]:
-    """Two new databases: Django's own tables, and rejected events with accounts."""
+def _databases(server: DurablePostgreSQL, *variables: str) -> dict[str, str]:
+    """A new database for each variable."""
     import psycopg
 
     urls = {}
     with psycopg.connect(server.url, autocommit=True) as connection:
-        for variable, name in (("DATABASE_URL", "affluence"), ("INBOX_URL", "affluence_inbox")):
+        for variable in variables:
+            name = f"affluence_{variable.partition('_')[0].lower()}"
             connection.execute(f"CREATE DATABASE {name}")
             urls[variable] = urlsplit(server.url)._replace(path=f"/{name}").geturl()
     return urls
@@ -44,7 +45,7 @@ def _databases(server: DurablePostgreSQL) -> dict[str, str]:
 
 SERVERS = (
     Place(MONGODB, LOG_FILE, FerretDB, lambda server: {"EVENT_LOG_URL": f"{server.url}/affluence"}),
-    Place(POSTGRESQL, TABLES_FILE, DurablePostgreSQL, _databases),
+    Place(POSTGRESQL, TABLES_FILE, DurablePostgreSQL, lambda server: _databases(server, "DATABASE_URL", "INBOX_URL")),
     Place(ELASTICSEARCH, VIEWS_FILE, Elasticsearch, lambda server: {"VIEW_STORE_URL": f"{server.url}/affluence"}),
     Place(REDIS_SERVER, EMBEDDED_REDIS, Redis, lambda server: {"REDIS_URL": server.url}),
     Place(
@@ -54,6 +55,13 @@ SERVERS = (
         lambda server: {"CELERY_BROKER_URL": server.url, "AMQP_URL": server.url},
     ),
 )
+WITH_LOG_IN_POSTGRESQL = (
+    Place(
+        POSTGRESQL, TABLES_FILE, DurablePostgreSQL, lambda server: _databases(server, "DATABASE_URL", "EVENT_LOG_URL")
+    ),
+    *(place for place in SERVERS if place.name not in (MONGODB, POSTGRESQL)),
+)
+"""For launches: FerretDB reads whole collections for each append, where MongoDB has an index."""
 HEALED_S = {"embedded": 60.0, "services": 180.0}
 """When everything must be exact again, by profile: docs/faults.md says what was seen."""
 
@@ -64,8 +72,9 @@ class Profile:
     `environment` names the servers to the stack, and `missing` says why one is not there.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, places: Sequence[Place] = SERVERS) -> None:
         self.name = name
+        self._places = places if name == "services" else ()
         self.healed_s = HEALED_S[name]
         self.servers: dict[str, Server] = {}
         self.missing: dict[str, str] = {}
@@ -73,7 +82,7 @@ class Profile:
 
     def __enter__(self) -> Self:
         with ExitStack() as started:
-            for place in SERVERS if self.name == "services" else ():
+            for place in self._places:
                 try:
                     server = started.enter_context(place.kind())
                 except Missing as missing:
