@@ -26,7 +26,7 @@ test: $(DEV_READY) ## the test suite, embedded parts only; ARGS="-k name"
 test-services: $(DEV_READY) ## the tests that need real servers, which are installed or started; ARGS="--only Redis"
 	@exec $(BIN)/python -m tests.services $(ARGS)
 
-test-faults: $(DEV_READY) ## the real processes under faults; FAULTS=500 SEED=1, ARGS="--only redis --long 6"
+test-faults: $(DEV_READY) ## the real processes under faults; FAULTS=500 SEED=1, ARGS="--only redis --long 6", ARGS="--profile services"
 	@exec $(BIN)/python -m tests.faults $(ARGS)
 
 check: $(DEV_READY) ## format, lint, types, migrations, settings, import directions

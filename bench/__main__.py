@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from statsproject.supervisor import MARK, end_orphans
@@ -29,12 +31,14 @@ PROFILES = {
         "first_page",
         "start",
     ),
-    "services": ("amqp", "elastic", "mongo", "spark"),
+    "services": ("amqp", "elastic", "mongo", "spark", "peak"),
 }
 """Each scenario is a module of this package with a function `measure(options) -> Figures`, cheapest first."""
-SCENARIOS = tuple(name for scenarios in PROFILES.values() for name in scenarios)
+SCENARIOS = sorted({name for scenarios in PROFILES.values() for name in scenarios})
+IN_BOTH = frozenset(PROFILES["embedded"]) & frozenset(PROFILES["services"])
+"""Scenarios of the whole house, which run on all servers at once in the profile of those; the others start what they need."""
 
-SERVERS = ("DATABASE_URL", "EVENT_LOG_URL", "VIEW_STORE_URL")
+SERVERS = ("DATABASE_URL", "INBOX_URL", "EVENT_LOG_URL", "VIEW_STORE_URL", "AMQP_URL")
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,7 +56,8 @@ def main() -> None:
     failed = []
     for name in options.only or PROFILES[options.profile]:
         print(f"{name} (load average {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
-        found = run(name, flags)
+        with servers(options.profile if name in IN_BOTH else "embedded") as named:
+            found = run(name, flags, named)
         figures |= found or {}
         failed += [] if found else [name]
     json.dump(figures, sys.stdout, indent=2)
@@ -61,8 +66,22 @@ def main() -> None:
         sys.exit(f"No figures of {', '.join(failed)}; the reason stands above.")
 
 
-def run(name: str, flags: list[str]) -> dict[str, dict] | None:
-    """The figures of one scenario, run in its own process; None where it failed."""
+@contextmanager
+def servers(profile: str) -> Iterator[dict[str, str]]:
+    """The variables that name the servers of a profile, which are started. What cannot be had is said, and embedded."""
+    if profile == "embedded":
+        yield {}
+        return
+    from tests.faults.profile import WITH_LOG_IN_POSTGRESQL, Profile
+
+    with Profile(profile, WITH_LOG_IN_POSTGRESQL) as started:
+        for name, why in started.missing.items():
+            print(f"{name}: cannot be had, so that part is embedded: {why}", file=sys.stderr, flush=True)
+        yield started.environment
+
+
+def run(name: str, flags: list[str], servers: dict[str, str]) -> dict[str, dict] | None:
+    """The figures of one scenario, run in its own process on the servers that are named; None where it failed."""
     # On the disk of the project: a benchmark in a memory file system would measure no fsync.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE, ignore_cleanup_errors=True) as data_dir:
         environment = os.environ | {
@@ -78,6 +97,7 @@ def run(name: str, flags: list[str]) -> dict[str, dict] | None:
         }
         for foreign in ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "TRUSTED_PROXIES", *SERVERS):
             environment.pop(foreign, None)
+        environment |= servers
         try:
             done = subprocess.run(
                 [sys.executable, "-W", "ignore", "-m", "bench.scenario", name, *flags],

@@ -33,7 +33,7 @@ def measure(options: Options) -> Figures:
         _ready()
         bare = {size: _rate(_load(size, min(seconds, 3.0), seed=90)) for size in sizes}
     figures: Figures = {}
-    with house.embedded_redis(), house.running(parts["web"]):
+    with house.a_redis(), house.running(parts["web"]):
         _ready()
         _load(1, 0.5, seed=91)  # user agents, countries and keys are read at first use
         for size in sizes:

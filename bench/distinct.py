@@ -99,7 +99,7 @@ def measure(options: Options) -> Figures:
         if found != len(year.union):
             raise AssertionError(f"{found} visitors were answered; the union has {len(year.union)}.")
 
-    with house.embedded_redis():
+    with house.a_redis():
         house.publish({}, timezone.now())
         ask()
         first, again = [], []

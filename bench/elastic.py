@@ -36,7 +36,7 @@ def measure(options: Options) -> Figures:
     house.migrate()
     key = house.new_hub("large")["read"]
     now, events = int(time.time() * 1000), options.scaled(1_000_000, 10_000)
-    with server() as url, house.embedded_redis():
+    with server() as url, house.a_redis():
         mix.append(mix.events("large", events, now - history.DAYS * history.DAY_MS, now), 1_000)
         house.publish_log(timezone.now())
         seam.run_now(Run.REBUILD)

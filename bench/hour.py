@@ -40,7 +40,7 @@ def measure(options: Options) -> Figures:
     house.new_hub()
     now = int(time.time() * 1000)
     wanted = options.scaled(400_000, 4_000)
-    with house.embedded_redis():
+    with house.a_redis():
         house.publish_log(timezone.now())
         count = mix.append(mix.events("acme", wanted, now - HOUR_MS, now), CHUNK_EVENTS)
         decoding = seconds_of(lambda: sum(len(chunk.events) for chunk in event_log().read({})))

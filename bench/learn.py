@@ -52,7 +52,7 @@ def measure(options: Options) -> Figures:
     house.migrate()
     house.new_hub()
     now = int(time.time() * 1000)
-    with house.embedded_redis():
+    with house.a_redis():
         size = options.scaled(1_000_000, 20_000)
         count = mix.append(events("acme", size, now - DAYS * DAY_MS, now), 1_000)
         house.publish_log(timezone.now())

@@ -4,7 +4,7 @@ import selectors
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,6 +18,7 @@ class Loaded:
     statuses: Counter[int] = field(default_factory=Counter)
     bodies: list[bytes] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    unanswered: list[bytes] = field(default_factory=list)
     own_seconds: float = 0.0
 
     def sum_of(self, name: str) -> int:
@@ -37,23 +38,23 @@ def request_of(body: bytes) -> bytes:
 class _Connection:
     """One request at a time."""
 
-    __slots__ = ("began", "buffer", "socket")
+    __slots__ = ("began", "buffer", "request", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+        self.buffer = self.request = b""
         self.began = 0.0
 
     def send(self, request: bytes) -> None:
-        self.began = time.perf_counter()
+        self.began, self.request = time.perf_counter(), request
         self.socket.sendall(request)
 
     def answer(self) -> tuple[int, bytes] | None:
         """Status and body, once all of it is there."""
         received = self.socket.recv(65_536)
         if not received:
-            raise ConnectionError("The server closed a connection under load.")
+            raise ConnectionError("The server closed a connection.")
         self.buffer += received
         head, found, body = self.buffer.partition(b"\r\n\r\n")
         if not found:
@@ -66,7 +67,10 @@ class _Connection:
 
 
 def post(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Loaded:
-    """Send requests for some seconds, or until there are no more, with as many under way as there are connections."""
+    """Send requests for some seconds, or until there are no more, with as many under way as there are connections.
+
+    A connection that the server closes is not opened again; its request is among those without an answer.
+    """
     loaded = Loaded()
     with selectors.DefaultSelector() as selector:
         everyone = [_Connection(port) for _ in range(connections)]
@@ -79,7 +83,14 @@ def post(port: int, requests: Iterator[bytes], connections: int, seconds: float)
         while under_way:
             for key, _ in selector.select():
                 connection = key.data
-                if (found := connection.answer()) is None:
+                try:
+                    found = connection.answer()
+                except ConnectionError:
+                    selector.unregister(connection.socket)
+                    loaded.unanswered.append(connection.request)
+                    under_way -= 1
+                    continue
+                if found is None:
                     continue
                 now = time.perf_counter()
                 loaded.latencies.append(now - connection.began)
@@ -94,3 +105,27 @@ def post(port: int, requests: Iterator[bytes], connections: int, seconds: float)
         for connection in everyone:
             connection.socket.close()
     return loaded
+
+
+def insist(port: int, requests: Iterable[bytes]) -> int:
+    """Send each request until it is answered 202; returns how many there were."""
+    count = 0
+    for request in requests:
+        status = 0
+        while status != 202:
+            status = _answered(port, request)
+        count += 1
+    return count
+
+
+def _answered(port: int, request: bytes) -> int:
+    """The status of an answer; 0 where there is none."""
+    try:
+        connection = _Connection(port)
+        with connection.socket:
+            connection.send(request)
+            while (found := connection.answer()) is None:
+                continue
+            return found[0]
+    except OSError:
+        return 0

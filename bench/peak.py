@@ -2,7 +2,8 @@
 
 Hostile connections send the hot hub's events as fast as they are answered and never wait; patient clients of other
 hubs send as the tracker does, and repeat what was answered 429 or 503 with the same ids; a customer asks the panel's
-questions. Afterwards every 202 must be in the numbers.
+questions; where there is a queue, a publisher fills it. Afterwards every 202, and every message that the broker confirmed,
+must be in the numbers once.
 """
 
 import http.client
@@ -22,12 +23,16 @@ from batch.models import Run
 from bench import house, mix
 from bench.figures import Figures, Options, at_least, at_most, quantile, say
 from bench.history import DAY_MS, DAYS, QUESTIONS
-from bench.load import post, request_of
+from bench.load import insist, post, request_of
+from tests.faults.publisher import Publisher
 from views_layer import seam
 
 HOT = "launch"
 QUIET = ("library", "museum", "school")
+QUEUED = "archive"
+"""The hub whose events come by the queue."""
 PATIENT_EACH = 4
+MESSAGE_EVENTS, MESSAGES_AT_MOST = 100, 30_000
 USUAL, CONNECTIONS = 48, 500
 BETWEEN_S = 0.25
 MIB = 1024 * 1024
@@ -96,9 +101,14 @@ class Patient(Companion):
     def once(self) -> None:
         event = {"hub": self.hub, "id": f"{time.time_ns():x}-{self._number}", "action": "view", "media": "a"}
         while True:
-            self._connection.request("POST", "/api/events", json.dumps(event | {"visitor": f"p{self._number}"}))
-            answer = self._connection.getresponse()
-            found = json.loads(answer.read())
+            try:
+                self._connection.request("POST", "/api/events", json.dumps(event | {"visitor": f"p{self._number}"}))
+                answer = self._connection.getresponse()
+                found = json.loads(answer.read())
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                self.repeated += 1
+                continue
             if answer.status == 202:
                 self.accepted += found["accepted"] + found["duplicates"]
                 return
@@ -106,6 +116,27 @@ class Patient(Companion):
                 raise AssertionError(f"An event was answered {answer.status}: {found}")
             self.repeated += 1
             time.sleep(float(answer.headers["Retry-After"]))
+
+
+class QueuePublisher(Companion):
+    """A client that publishes messages of many events, each until the broker has confirmed it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        start = int(time.time() * 1000) - 3_600_000
+        self._bodies = mix.bodies(QUEUED, MESSAGES_AT_MOST, MESSAGE_EVENTS, start, seed=83)
+        self._publisher = Publisher(settings.AMQP_URL)
+        self.accepted = 0
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            self.once()
+
+    def once(self) -> None:
+        body = json.loads(next(self._bodies))
+        while not self._publisher.publish(body):
+            time.sleep(BETWEEN_S)
+        self.accepted += MESSAGE_EVENTS
 
 
 class Memory(Companion):
@@ -130,7 +161,7 @@ def measure(options: Options) -> Figures:
     """Attempts and stored events of the peak, the panel's questions meanwhile, memory, lag, and what was found afterwards."""
     seconds = options.scaled(120, 2)
     house.migrate()
-    keys = {slug: house.new_hub(slug)["read"] for slug in (HOT, *QUIET)}
+    keys = {slug: house.new_hub(slug)["read"] for slug in (HOT, *QUIET, QUEUED)}
     known = _with_history(QUIET[0], options.scaled(100_000, 1_000))
     with house.serving(dict(os.environ) | {"DEMO": "0"}):
         house.until(house.is_serving, 60)
@@ -146,7 +177,8 @@ def measure(options: Options) -> Figures:
             Memory(house.marked_processes()),
             [Patient(slug, n) for slug in QUIET for n in range(PATIENT_EACH)],
         )
-        beside = [memory, askers[QUIET[0]], *patient]
+        publishers = [QueuePublisher()] if settings.AMQP_URL else []
+        beside = [memory, askers[QUIET[0]], *patient, *publishers]
         for companion in beside:
             companion.start()
         peak = _hammer(seconds, CONNECTIONS, seed=82)
@@ -154,9 +186,11 @@ def measure(options: Options) -> Figures:
             companion.stop()
         lag = _drained()
         found = {slug: asker.events() - before[slug] for slug, asker in askers.items()}
-    expected = {HOT: peak[202]} | {slug: sum(p.accepted for p in patient if p.hub == slug) for slug in QUIET}
+    expected = {HOT: peak[202], QUEUED: sum(publisher.accepted for publisher in publishers)}
+    expected |= {slug: sum(p.accepted for p in patient if p.hub == slug) for slug in QUIET}
     if found != expected or known > before[QUIET[0]]:
-        raise AssertionError(f"{expected} were answered 202, and {found} are in the numbers.")
+        raise AssertionError(f"{expected} were accepted, and {found} are in the numbers.")
+    say(f"{sum(expected.values()):,} events accepted, {expected[QUEUED]:,} of them by the queue: 0 lost, 0 doubled")
     attempts = sum(peak.values()) / seconds
     say(
         f"{attempts:,.0f} requests/s offered, {peak}; lag 0 after {lag:.1f} s; repeats {sum(p.repeated for p in patient)}"
@@ -174,7 +208,7 @@ def measure(options: Options) -> Figures:
 def _with_history(hub: str, size: int) -> int:
     """Give a hub 30 days of events, with their rows; returns how many."""
     now = int(time.time() * 1000)
-    with house.embedded_redis():
+    with house.a_redis():
         count = mix.append(mix.events(hub, size, now - DAYS * DAY_MS, now), 1_000)
         house.publish_log(timezone.now())
         seam.run_now(Run.REBUILD)
@@ -196,12 +230,14 @@ def _panel_alone(asker: Asker, seconds: float) -> float:
 
 
 def _hammer(seconds: float, connections: int, seed: int) -> Counter[int]:
-    """Statuses of what hostile connections sent from a process of their own."""
+    """Statuses of what hostile connections sent from a process of their own; at the end also of what had no answer."""
     with multiprocessing.get_context("spawn").Pool(1, initializer=django.setup) as pool:
-        return pool.apply_async(_statuses, (seconds, connections, seed)).get(timeout=seconds + 60)
+        return pool.apply_async(_statuses, (seconds, connections, seed)).get(timeout=seconds + 300)
 
 
 def _statuses(seconds: float, connections: int, seed: int) -> Counter[int]:
     start = int(time.time() * 1000) - 3_600_000
     requests = (request_of(body) for body in mix.bodies(HOT, 1_000_000, 1, start, seed))
-    return post(settings.PORT, requests, connections, seconds).statuses
+    loaded = post(settings.PORT, requests, connections, seconds)
+    loaded.statuses[202] += insist(settings.PORT, loaded.unanswered)
+    return loaded.statuses

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from aggregations.rollups import HOUR_MS
-from events.log import Account, ChunkTooLarge, EventLog, LogWriter, Rejection, WriterFenced, event_log
+from events.log import Account, AppendTooSlow, ChunkTooLarge, EventLog, LogWriter, Rejection, WriterFenced, event_log
 from events.normaliser import Caller, Draft, hub_said, normalise, rejection_of
 from events.sent import Body, Reject
 from events.signals import appended
@@ -77,7 +77,8 @@ class Intake:
         """Write the batches' new events as one chunk, and their rejections, in one atomic and durable write.
 
         Duplicates (of the log, or of an earlier draft) change nothing. What is too large for a chunk of this log, which no
-        request is, becomes several, one after the other. Raises LogBusy, with nothing (of the next) written, and LogUnsure.
+        request is, or takes a slow one longer than a writer has, becomes several, one after the other. Raises LogBusy, with
+        nothing (of the next) written, and LogUnsure.
         """
         try:
             if any(batch.drafts or batch.rejections for batch in batches):
@@ -85,7 +86,7 @@ class Intake:
                 if sequence:
                     self._stamper.committed(sequence)
                     self._sequence = sequence
-        except ChunkTooLarge:
+        except (ChunkTooLarge, AppendTooSlow):
             halves = _halves(batches)
             if not halves:
                 raise
@@ -98,9 +99,9 @@ class Intake:
         for tries_left in reversed(range(TRIES)):
             try:
                 return self._write(batches)
-            except WriterFenced:
+            except WriterFenced as fenced:
                 self._stamper.clear()
-                if not tries_left:
+                if not tries_left or isinstance(fenced, AppendTooSlow):
                     raise
             except BaseException:
                 self._stamper.clear()

@@ -103,6 +103,10 @@ class WriterFenced(LogBusy):
     """Another writer took the sequence or a number first; nothing was written, and the caller may try again."""
 
 
+class AppendTooSlow(WriterFenced):
+    """An append outlasted the time that a writer has for one; nothing was written. Fewer events at a time may do."""
+
+
 class LogUnsure(LogBusy):
     """Whether the log was written is unknown. The caller may try again with the same ids, which count once."""
 

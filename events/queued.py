@@ -8,30 +8,33 @@ ids, and so counts once; for that its events need an `id`, or the message a `mes
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
+from typing import TypeVar
 
 import amqp
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from events.committer import GROUP_BYTES
+from events.committer import GROUP_BYTES, GROUP_EVENTS
 from events.directory import Memory, counted_since
 from events.intake import Batch, Intake, batch_of
-from events.log import LogBusy, Rejection
+from events.log import AWAY, LogBusy, Rejection
 from events.normaliser import Caller
 from events.sent import MAX_BYTES, Body, Malformed, TooManyEvents, without_addresses
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MESSAGES_AT_ONCE = 2_000
-"""Messages that the broker sends ahead, and that one write takes at most."""
+"""Messages that the broker sends ahead."""
 LINGER_S = 0.1
 """How long a write waits for more messages: a commit of few costs as much as one of many."""
 WAIT_S = 1.0
 RETRY_S = (1.0, 2.0, 5.0)
-"""Pauses after a log that is busy or a broker that is away; the last one is repeated."""
+"""Pauses after a log that is busy, or a database or broker that is away; the last one is repeated."""
 HEARTBEAT_S = 30
 QUEUE_LENGTH = 1_000_000
 DELIVERIES = 20
@@ -126,21 +129,32 @@ class QueueIntake:
         return bool(self._messages)
 
     def _write(self, may_go_on: Callable[[], bool], connection: Connection) -> None:
-        """Write the messages to the log, however long it is busy, and acknowledge them."""
+        """Write the messages to the log, some at a time, and acknowledge them: who sends by HTTP gets a turn in between."""
         messages = self._messages
-        batches = [self._batch(message) for message in messages]
+        batches = self._done(lambda: [self._batch(message) for message in messages], may_go_on, connection)
+        if batches is None:
+            return
+        for first, end in _groups(batches):
+            if self._done(partial(self._intake.append, batches[first:end]), may_go_on, connection) is None:
+                return
+            self._channel.basic_ack(messages[end - 1].delivery_tag, multiple=True)
+            connection.heartbeat_check()
+        self._forget_messages()
+
+    def _done(self, do: Callable[[], T], may_go_on: Callable[[], bool], connection: Connection) -> T | None:
+        """What `do` returns, however long the log is busy or hubs cannot be looked up; None where it is over before."""
         for attempt in count():
             try:
-                self._intake.append(batches)
-                break
-            except LogBusy as error:
+                return do()
+            except (LogBusy, *AWAY) as error:
                 pause = _pause_after(attempt)
-                logger.warning("The log is busy (%s); %d messages wait, again in %.0f s.", error, len(messages), pause)
+                logger.warning(
+                    "Not written (%s); %d messages wait, again in %.0f s.", error, len(self._messages), pause
+                )
                 if not _paused(pause, may_go_on):
-                    return
+                    return None
                 connection.heartbeat_check()
-        self._channel.basic_ack(messages[-1].delivery_tag, multiple=True)
-        self._forget_messages()
+        raise AssertionError("Attempts have no end.")
 
     def _batch(self, message: amqp.Message) -> Batch:
         """A message's events and rejections; one that is no event at all is kept as a rejection, with its reason."""
@@ -160,6 +174,19 @@ class QueueIntake:
             replace(one, key=_key(content, number)) for number, one in enumerate(batch.rejections, start=1)
         ]
         return batch
+
+
+def _groups(batches: Sequence[Batch]) -> Iterator[tuple[int, int]]:
+    """Where groups of batches begin and end: each has GROUP_EVENTS events at most, or is one batch."""
+    first = events = 0
+    for number, batch in enumerate(batches):
+        size = len(batch.drafts) + len(batch.rejections)
+        if first < number and events + size > GROUP_EVENTS:
+            yield first, number
+            first, events = number, 0
+        events += size
+    if batches:
+        yield first, len(batches)
 
 
 def _content(message: amqp.Message) -> bytes:

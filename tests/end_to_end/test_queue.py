@@ -13,8 +13,10 @@ from pathlib import Path
 
 import amqp
 import pytest
+from django.db import OperationalError as DatabaseAway
 from kombu import Connection
 
+from events.directory import counted_since
 from events.log import LogBusy, event_log
 from events.models import Account, Hub, RejectedEvent
 from events.queued import QueueIntake, Unusable, declare
@@ -121,6 +123,24 @@ def test_while_the_log_is_busy_nothing_is_acknowledged(rabbitmq, channel, monkey
     assert (unwritten, set(in_log().values()), waiting(channel)) == ({}, {1}, 0)
 
 
+def test_while_hubs_cannot_be_looked_up_nothing_is_acknowledged(rabbitmq, channel, monkeypatch) -> None:
+    """An intake that ended each time would have its messages parked after some deliveries."""
+    Hub.objects.create(slug="acme")
+    publish(channel, *(view(number) for number in range(50)))
+    monkeypatch.setattr("events.queued.RETRY_S", (0.1,))
+    tries = []
+
+    def away_at_first(slug: str) -> int | None:
+        tries.append(slug)
+        if len(tries) < 4:
+            raise DatabaseAway("The server closed the connection unexpectedly.")
+        return counted_since(slug)
+
+    monkeypatch.setattr("events.queued.counted_since", away_at_first)
+    consume(rabbitmq.url, lambda: len(in_log()) == 50)
+    assert (set(in_log().values()), waiting(channel), len(tries) >= 4) == ({1}, 0, True)
+
+
 def test_a_write_holds_no_more_bytes_than_its_bound_and_one_message(rabbitmq, channel, monkeypatch) -> None:
     Hub.objects.create(slug="acme")
     monkeypatch.setattr("events.queued.GROUP_BYTES", 1_000)
@@ -132,6 +152,21 @@ def test_a_write_holds_no_more_bytes_than_its_bound_and_one_message(rabbitmq, ch
     publish(channel, *bodies)
     consume(rabbitmq.url, lambda: len(in_log()) == 40)
     assert [len(chunk.events) for chunk in event_log().read({})] == [20, 20]
+
+
+def test_a_write_takes_no_more_events_than_its_bound_and_one_message(rabbitmq, channel, monkeypatch) -> None:
+    """So that those who send by HTTP come in between, also where the log is slow."""
+    Hub.objects.create(slug="acme")
+    monkeypatch.setattr("events.queued.GROUP_EVENTS", 25)
+    monkeypatch.setattr("events.queued.LINGER_S", 10)
+    monkeypatch.setattr("events.queued.MESSAGES_AT_ONCE", 4)
+    sizes, first = (10, 10, 30, 10), 0
+    for size in sizes:
+        publish(channel, {"events": [view(first + place) for place in range(size)]})
+        first += size
+    consume(rabbitmq.url, lambda: len(in_log()) == sum(sizes))
+    assert [len(chunk.events) for chunk in event_log().read({})] == [20, 30, 10]
+    assert waiting(channel) == 0
 
 
 def test_a_queue_that_was_declared_otherwise_is_refused(rabbitmq, channel) -> None:

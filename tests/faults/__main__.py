@@ -13,11 +13,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.faults import load
-from tests.faults.catalogue import LEASE_S, TWO_HOURS, Fault, Scene, chosen, schedule
-from tests.faults.check import HEALED_S, Checker, Oracle
+from tests.faults.catalogue import chosen, schedule
+from tests.faults.check import Checker, Oracle
+from tests.faults.profile import HEALED_S, Profile
+from tests.faults.scene import LEASE_S, TWO_HOURS, Fault, Scene
 from tests.faults.stack import NotSo, Stack, until, wait
 
 PUBLISHES_WITHIN_S = 90.0
+SHOWN = 150
+"""Characters of what healed last."""
 
 
 def main() -> int:
@@ -31,17 +35,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
     parser.add_argument("--only", action="append", default=[], help="faults whose name contains this; may be repeated")
     parser.add_argument("--long", type=float, default=1.0, help="how much longer faults last that last")
+    parser.add_argument(
+        "--profile", choices=HEALED_S, default="embedded", help="what it runs on: the embedded parts, or real servers"
+    )
     parser.add_argument("--rate", type=float, default=60.0, help="events a second")
     parser.add_argument("--broken", default="", help="a build that is broken on purpose; see broken.py")
     parser.add_argument("--keep-going", action="store_true", help="after a failure, run a rebuild and go on")
     options = parser.parse_args()
-    _own_mounts()
-    stack = Stack(options.broken)
-    say(f"seed {options.seed}, {stack.log.name}, " + ("a disk of its own" if stack.has_disk else "no disk of its own"))
-    try:
-        found = Trial(stack, options).run()
-    finally:
-        stack.end()
+    if options.profile == "embedded" or os.getuid() == 0:
+        _own_mounts()  # else servers would find no other user there, who is to run them
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with Profile(options.profile) as profile:
+        for name, server in profile.servers.items():
+            say(f"{name}: {server.version}")
+        for name, why in profile.missing.items():
+            say(f"{name}: MISSING, so that part stays embedded: {why}")
+        stack = Stack(profile, options.broken)
+        own = "a disk of its own" if stack.has_disk else "no disk of its own"
+        say(f"seed {options.seed}, {stack.log.name}, {own}")
+        try:
+            found = Trial(stack, options).run()
+        finally:
+            stack.end()
     print(json.dumps(found), flush=True)
     if found["failures"]:
         say(f"What the processes said: {stack.log.name}")
@@ -81,8 +96,8 @@ class Trial:
     def run(self) -> dict[str, Any]:
         import django
 
-        os.environ["DATA_DIR"] = str(self.stack.data_dir)
-        os.environ["DJANGO_SETTINGS_MODULE"] = "statsproject.settings"
+        os.environ.clear()
+        os.environ |= self.stack.environment | {"DJANGO_SETTINGS_MODULE": "statsproject.settings"}
         began = time.monotonic()
         self.stack.start()
         django.setup()
@@ -103,8 +118,9 @@ class Trial:
         self.scene = Scene(self.stack, self.load, self.checker, chance, self.options.long)
 
     def _play(self) -> None:
-        count = self.options.faults or len(chosen(self.options.only))
-        for group in self._left(schedule(count, self.options.seed, self.options.only)):
+        some = chosen(self.options.only, self.stack.profile.parts)
+        count = self.options.faults or len(some)
+        for group in self._left(schedule(count, self.options.seed, some)):
             if self.is_to_end.is_set():
                 say("     ended early, as asked")
                 return
@@ -112,7 +128,8 @@ class Trial:
             self.kinds |= {fault.name for fault in group}
             names = " + ".join(fault.name for fault in group)
             problem = self._strike(group)
-            told = f"{self.took[-1]:.1f} s" if problem is None else f"FAILED {problem}"
+            last = f" (last: {self.checker.healed_last[:SHOWN]})" if self.checker.healed_last else ""
+            told = f"{self.took[-1]:.1f} s{last}" if problem is None else f"FAILED {problem}"
             say(f"{self.done:4}/{count} {names}: {told}")
             if problem is not None:
                 self.failures.append({"at": self.done, "faults": names, "problem": problem})
@@ -152,7 +169,7 @@ class Trial:
         self.stack.disarm()
         began = time.monotonic()
         try:
-            self.load.pause(60)
+            self.load.pause(self.stack.profile.healed_s)
             if problems:
                 raise NotSo("; ".join(problems))
             self.checker.healed()
@@ -175,7 +192,7 @@ class Trial:
         try:
             self.stack.pass_time(TWO_HOURS + LEASE_S)
             self.stack.manage("run_batch", "--rebuild")
-            until(lambda: not self.checker.differences(), HEALED_S, "exact")
+            until(lambda: not self.checker.differences(), self.stack.profile.healed_s, "exact")
             self.checker.forget_answers()
             say("     mended by run_batch --rebuild")
         except NotSo as problem:
@@ -189,7 +206,7 @@ class Trial:
         from batch.models import Run
 
         try:
-            self.load.pause(60)
+            self.load.pause(self.stack.profile.healed_s)
             self.stack.manage("run_batch", "--rebuild")
             self.checker.healed()
             twice = (
@@ -207,6 +224,8 @@ class Trial:
         tally, took = self.load.tally, sorted(self.took) or [0.0]
         self.failures += [{"at": "load", "faults": "", "problem": wrong} for wrong in tally.wrong[:20]]
         return {
+            "profile": self.options.profile,
+            "parts": sorted(self.stack.profile.parts),
             "faults": self.done - self.options.after,
             "after": self.options.after,
             "kinds": len(self.kinds),
@@ -219,6 +238,7 @@ class Trial:
             "duplicates": tally.duplicates,
             "rejected": tally.rejected,
             "requests": {str(status): n for status, n in sorted(tally.by_status.items())},
+            "queue": {"confirmed": tally.confirmed, "not confirmed, and published again": tally.unconfirmed},
             "answers": {"compared": self.checker.asked, "prefixes": self.checker.answers_checked},
             "answers_by_status": {str(status): n for status, n in sorted(self.checker.by_status.items())},
             "recovery_s": {

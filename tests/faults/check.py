@@ -19,8 +19,9 @@ from tests.faults.stack import NotSo, Stack, until, wait
 HOUR_MS = 3_600_000
 METRICS = ("events", "views", "duration_ms", "shares", "visits", "visitors")
 SUMS = METRICS[:4]
-HEALED_S = 60.0
 SHOWN = 6
+LOOKS_EVERY_S = 0.25
+"""To look is a load of its own: FerretDB reads all chunks to tell the last."""
 
 
 @dataclass
@@ -62,18 +63,21 @@ QUESTIONS: dict[str, tuple[dict[str, str], Callable[[Facts], tuple]]] = {
 
 
 class Oracle:
-    """The accepted events, counted once. `take` may be called from any thread."""
+    """The accepted events, counted once; `queued` are those that may wait in the queue. `take` may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.ids: set[tuple[str, str]] = set()
+        self.queued: set[tuple[str, str]] = set()
         self.rows: dict[tuple[str, str], dict[tuple, Numbers]] = {(h, q): {} for h in HUBS for q in QUESTIONS}
         self.first_at, self.last_at = 2**62, 0
 
-    def take(self, accepted: list[Facts]) -> None:
+    def take(self, accepted: list[Facts], is_queued: bool) -> None:
         with self._lock:
             for facts in accepted:
                 self.ids.add((facts.hub, facts.id))
+                if is_queued:
+                    self.queued.add((facts.hub, facts.id))
                 self.first_at, self.last_at = (
                     min(self.first_at, facts.occurred_at),
                     max(self.last_at, facts.occurred_at),
@@ -121,6 +125,8 @@ class Checker:
         self._prefixes: dict[str, set[tuple[int, int]]] = {hub: {(0, 0)} for hub in HUBS}
         self._sums: dict[str, tuple[int, int]] = dict.fromkeys(HUBS, (0, 0))
         self.answers_checked = 0
+        self.healed_last = ""
+        """What was the last not to be as it must be; empty where all was, at once."""
         self.asked = 0
 
     @property
@@ -131,31 +137,37 @@ class Checker:
         """What `pipeline_status --json` prints, at the world's time."""
         from views_layer import seam
 
+        _renew_connections()
         return seam.status(datetime.fromtimestamp(self._stack.now(), UTC))
 
     def is_published(self) -> bool:
         """True where no cut waits for its publication."""
         from events.cuts import waiting_cut
 
+        _renew_connections()
         return waiting_cut() is None
 
     def published(self) -> tuple[int, float]:
         """The published epoch and when it was cut; zeros before the first."""
         from events.cuts import published_cut
 
+        _renew_connections()
         cut = published_cut()
         return (cut.epoch, cut.cut_at.timestamp()) if cut else (0, 0.0)
 
-    def healed(self, seconds: float = HEALED_S) -> float:
+    def healed(self) -> float:
         """Wait until everything serves, nothing lags and all answers are exact; returns how long it took. Raises NotSo."""
+        seconds = self._stack.profile.healed_s
         found: list[str] = ["not asked yet"]
+        self.healed_last = ""
 
         def is_healed() -> bool:
             found[:] = self.differences()
+            self.healed_last = found[0] if found else self.healed_last
             return not found
 
         try:
-            took = until(is_healed, seconds, "exact")
+            took = until(is_healed, seconds, "exact", LOOKS_EVERY_S)
         except Wrong:
             raise
         except NotSo:
@@ -169,8 +181,19 @@ class Checker:
 
         Raises Wrong where everything serves, nothing lags before and after the answers, and one that is exact differs.
         """
+        from events.log import AWAY
+
         if not self._stack.is_healthy():
             return [f"/healthz says {self._stack.request('/healthz', seconds=5)}"]
+        try:
+            return self._differences()
+        except AWAY as error:
+            return [f"a store does not serve: {error}"]
+
+    def _differences(self) -> list[str]:
+        self._read_log()
+        if self._oracle.queued:
+            return [f"{len(self._oracle.queued)} confirmed ids of the queue are not in the log yet"]
         before = self.status()
         if before["lag_events"]:
             return [f"lag_events is {before['lag_events']} at {before['applied']} of {before['log']}"]
@@ -222,6 +245,12 @@ class Checker:
 
     def log_differences(self) -> list[str]:
         """Ids that are in the log more than once, or not at all, or were never accepted. To be called at rest."""
+        self._read_log()
+        found = ((self.lost(), "lost from"), (self.doubled(), "doubled in"), (self._strange(), "never accepted are in"))
+        return [f"{len(pairs)} ids {what} the log, such as {min(pairs)}" for pairs, what in found if pairs]
+
+    def _read_log(self) -> None:
+        """Read on, up to the end of the log. Raises LogAway."""
         from events.log import event_log
 
         for chunk in event_log().read(self._position):
@@ -232,8 +261,7 @@ class Checker:
                 self._sums[event.hub] = events + 1, duration + event.duration_ms
             for hub, sums in self._sums.items():
                 self._prefixes[hub].add(sums)
-        found = ((self.lost(), "lost from"), (self.doubled(), "doubled in"), (self._strange(), "never accepted are in"))
-        return [f"{len(pairs)} ids {what} the log, such as {min(pairs)}" for pairs, what in found if pairs]
+        self._oracle.queued -= self._in_log.keys()
 
     def lost(self) -> set[tuple[str, str]]:
         """The accepted ids that were not in the log when it was read last."""
@@ -259,3 +287,11 @@ class Checker:
             for hub, numbers, meta in answers
             if numbers not in self._prefixes[hub]
         ]
+
+
+def _renew_connections() -> None:
+    """Close those of this thread that a server's end has broken."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()

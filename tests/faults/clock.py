@@ -11,7 +11,7 @@ from pathlib import Path
 import time_machine
 
 WORLD = "world"
-CLOCKS = (WORLD, "web", "worker-speed", "worker-batch", "beat")
+CLOCKS = (WORLD, "web", "worker-speed", "worker-batch", "beat", "intake")
 OFFSET = struct.Struct("<d")
 
 

@@ -1,7 +1,8 @@
 """The load: clients that send a seeded mix of events, as the tracker would, and remember what was accepted.
 
-A request without an answer, or answered 5xx or 429, is sent again with the same ids until it is answered 202. So every
-event that was sent is known to be in the log once, as it was first accepted.
+A request without an answer, or answered 5xx or 429, is sent again with the same ids until it is answered 202; what a
+broker does not confirm is published again likewise. So every event that was sent is known to be in the log once, as it
+was first accepted, or to come there from the queue.
 """
 
 import queue
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.faults.publisher import Publisher
 from tests.faults.stack import Stack, until, wait
 
 HUBS = {"acme": "Europe/Paris", "kiosk": "Asia/Kolkata", "lone": "UTC"}
@@ -20,6 +22,8 @@ NAMELESS = "lone"
 ACTIONS = ("view", "view", "view", "read", "read", "read", "share", "download", "click", "search")
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Googlebot/2.1")
 DAY_MS = 86_400_000
+QUEUED = 0.3
+"""The part of the requests that goes into the queue, where there is one."""
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Request:
     duplicates: int = 0
     invalid: int = 0
     tries: int = 0
+    is_for_queue: bool = False
 
 
 @dataclass
@@ -57,16 +62,27 @@ class Tally:
     rejected: int = 0
     retries: int = 0
     by_status: dict[int, int] = field(default_factory=dict)
+    confirmed: int = 0
+    unconfirmed: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
 class Load:
-    """Threads that send `per_second` events. `take` is told of every accepted request, one at a time."""
+    """Threads that send `per_second` events, part of them to the queue of the stack that has one.
+
+    `take` is told of every accepted request, one at a time, and whether it may still wait in that queue.
+    """
 
     def __init__(
-        self, stack: Stack, keys: dict[str, str], seed: int, per_second: float, take: Callable[[list[Facts]], None]
+        self,
+        stack: Stack,
+        keys: dict[str, str],
+        seed: int,
+        per_second: float,
+        take: Callable[[list[Facts], bool], None],
     ) -> None:
         self._stack, self._keys, self._take = stack, keys, take
+        self._queue_url = stack.environment.get("AMQP_URL", "")
         self._random = random.Random(seed)
         self._per_second = per_second
         self._number = 0
@@ -118,6 +134,7 @@ class Load:
                 event, facts = self._event(hub)
                 request.events.append(event)
                 request.new.append(facts)
+        request.is_for_queue = bool(self._queue_url) and random.random() < QUEUED
         return request
 
     def _repeated(self, hub: str) -> dict[str, Any] | None:
@@ -165,13 +182,23 @@ class Load:
         return event, facts
 
     def _send(self) -> None:
+        publisher = Publisher(self._queue_url)
         while True:
             request = self._waiting.get()
-            while not self._is_taken(request):
+            while not (self._is_confirmed(request, publisher) if request.is_for_queue else self._is_taken(request)):
                 request.tries += 1
                 wait(0.3)
             with self._lock:
                 self.open -= 1
+
+    def _is_confirmed(self, request: Request, publisher: Publisher) -> bool:
+        is_confirmed = publisher.publish({"events": request.events})
+        with self._lock:
+            self.tally.confirmed += is_confirmed
+            self.tally.unconfirmed += not is_confirmed
+            if is_confirmed:
+                self._count(request)
+        return is_confirmed
 
     def _is_taken(self, request: Request) -> bool:
         status, answer = self._stack.request("/api/events", {"events": request.events}, self._keys[request.hub])
@@ -191,9 +218,12 @@ class Load:
         again = (0, len(request.new) + request.duplicates, request.invalid)
         if found != wanted and not (request.tries and found == again):
             self.tally.wrong.append(f"accepted, duplicates, rejected are {found}, not {wanted}, at try {request.tries}")
+        new = {facts.id for facts in request.new}
+        self._sent = [*self._sent[-200:], *(event for event in request.events if event["id"] in new)]
+        self._count(request)
+
+    def _count(self, request: Request) -> None:
         self.tally.accepted += len(request.new)
         self.tally.duplicates += request.duplicates
         self.tally.rejected += request.invalid
-        new = {facts.id for facts in request.new}
-        self._sent = [*self._sent[-200:], *(event for event in request.events if event["id"] in new)]
-        self._take(request.new)
+        self._take(request.new, request.is_for_queue)

@@ -18,12 +18,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from amqp import Channel as AmqpChannel
+from django.conf import settings
 from django.db import OperationalError
+from kombu.transport.redis import Channel as RedisChannel
+
+from statsproject.addresses import ELASTIC_VIEW_STORE, ORM_VIEW_STORE
+from statsproject.event_log import MONGO_EVENT_LOG, ORM_EVENT_LOG
 
 POINTS = {
-    "append.ids": "events.logs.orm.OrmLogWriter.claim_ids",
-    "append.numbering": "events.logs.orm.OrmLogWriter.save_numbering",
-    "append.chunk": "events.logs.orm.OrmLogWriter.append",
     "append.commit": "events.intake.Intake.commit",
     "append.announce": "events.intake.Intake.announce",
     "nudge": "speed.nudge.send",
@@ -41,15 +44,35 @@ POINTS = {
     "archive.join": "batch.archive.compact",
     "fold": "batch.run._Work._fold_epoch",
     "audit": "batch.run._Work._record_audit",
-    "rows": "views_layer.stores.orm.OrmViewStore.write",
     "recompute": "batch.run._Work._recompute",
-    "seal": "views_layer.stores.orm.OrmViewStore.seal",
     "publish": "batch.ledger.publish",
     "publish.mark": "events.cuts.mark_published",
     "retire": "speed.buffers.retire",
-    "clean.rows": "views_layer.stores.orm.OrmViewStore.clean_up",
     "clean.files": "batch.archive.clean_up",
 }
+OF_LOG = {
+    ORM_EVENT_LOG: {
+        "append.ids": "events.logs.orm.OrmLogWriter.claim_ids",
+        "append.numbering": "events.logs.orm.OrmLogWriter.save_numbering",
+        "append.chunk": "events.logs.orm.OrmLogWriter.append",
+    },
+    MONGO_EVENT_LOG: {
+        "append.ids": "events.logs.mongo.writer.MongoLogWriter.claim_ids",
+        "append.numbering": "events.logs.mongo.writer.MongoLogWriter._number",
+        "append.chunk": "events.logs.mongo.writer.MongoLogWriter._insert",
+        "append.follow": "events.logs.mongo.writer.MongoLogWriter.follow",
+    },
+}
+OF_VIEWS = {
+    backend: {
+        "rows": f"{backend}.write",
+        "seal": f"{backend}.seal",
+        "clean.rows": f"{backend}.clean_up",
+    }
+    for backend in (ORM_VIEW_STORE, ELASTIC_VIEW_STORE)
+}
+OF_QUEUE = {"queue.write": "events.queued.QueueIntake._write", "queue.append": "events.intake.Intake.append"}
+"""Points of the one process that takes events from a queue: it imports what the others do not need."""
 ANY = "any"
 PACKAGES = ("aggregations", "events", "speed", "batch", "views_layer", "statsproject", "insights")
 
@@ -66,7 +89,8 @@ def replace(original: Callable, new: Callable) -> None:
 def install(directory: Path, part: str) -> None:
     """Wrap every point in this process."""
     control = Control(directory, part)
-    for point, path in POINTS.items():
+    found = POINTS | OF_LOG[settings.EVENT_LOG["BACKEND"]] | OF_VIEWS[settings.VIEW_STORE["BACKEND"]]
+    for point, path in (found | OF_QUEUE if part == "intake" else found).items():
         owner, name = _owner(path)
         original = getattr(owner, name)
         wrapped = _wrapped(original, point, control)
@@ -100,19 +124,20 @@ def _wrapped(original: Callable, point: str, control: "Control") -> Callable:
 
 def _wrap_broker(directory: Path) -> None:
     """While the file `broker` says so, messages to the broker are lost or doubled."""
-    from kombu.transport.redis import Channel
+    for channel, name in ((RedisChannel, "_put"), (AmqpChannel, "basic_publish_confirm")):
+        setattr(channel, name, _unreliable(getattr(channel, name), directory / "broker"))
 
-    put = Channel._put
 
-    def unreliable(self: Channel, queue: str, message: dict, **named: Any) -> None:
-        try:
-            said = (directory / "broker").read_text()
-        except FileNotFoundError:
-            said = ""
-        for _ in range({"lose": 0, "double": 2}.get(said, 1)):
-            put(self, queue, message, **named)
+def _unreliable(put: Callable, said: Path) -> Callable:
+    @functools.wraps(put)
+    def unreliable(*arguments: Any, **named: Any) -> None:
+        says = ""
+        with suppress(FileNotFoundError):
+            says = said.read_text()
+        for _ in range({"lose": 0, "double": 2}.get(says, 1)):
+            put(*arguments, **named)
 
-    setattr(Channel, "_put", unreliable)  # noqa: B010
+    return unreliable
 
 
 class Control:

@@ -19,10 +19,13 @@ from typing import Any
 
 import psutil
 import redis
+from elasticsearch import Elasticsearch
 
+from speed.server import address
 from statsproject.environment import socket_of
 from statsproject.supervisor import MARK
 from tests.faults import clock, points
+from tests.faults.profile import ELASTICSEARCH, Profile
 from tests.waiting import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +34,15 @@ SPOKEN = {
     "worker-speed": "--queues speed",
     "worker-batch": "--queues batch",
     "beat": "statsproject beat",
+    "intake": "consume_events",
     "redis": "redis-server",
 }
-FOREIGN = ("REDIS_URL", "CELERY_BROKER_URL", "HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST")
+FOREIGN = (
+    *("DATABASE_URL", "EVENT_LOG_URL", "INBOX_URL", "VIEW_STORE_URL", "REDIS_URL", "CELERY_BROKER_URL", "AMQP_URL"),
+    *("AMQP_QUEUE", "EVENT_LOG_PARTITION", "BATCH_ENGINE", "ARCHIVE_DIR"),
+    *("HTTPS", "DEBUG", "ALLOWED_HOSTS", "HOST"),
+)
+"""Variables of whoever runs this that would make the stack another one."""
 READY_S = 120.0
 DISK = "1g"
 
@@ -47,20 +56,21 @@ class NotSo(Exception):
     """What was waited for did not come to be."""
 
 
-def until(is_so: Callable[[], Any], seconds: float, what: str) -> float:
-    """Wait until it is so; returns how long it took. Raises NotSo."""
+def until(is_so: Callable[[], Any], seconds: float, what: str, every_s: float = 0.05) -> float:
+    """Wait until it is so, looking every so often; returns how long it took. Raises NotSo."""
     began = time.monotonic()
     while not is_so():
         if time.monotonic() - began > seconds:
             raise NotSo(f"{what} was not so within {seconds:.0f} s")
-        wait(0.05)
+        wait(every_s)
     return time.monotonic() - began
 
 
 class Stack:
-    """The processes, their clocks, points, disk and stores. `say` prints a line of progress."""
+    """The processes, their clocks, points, disk and stores, on the parts of a profile that has been entered."""
 
-    def __init__(self, broken: str = "") -> None:
+    def __init__(self, profile: Profile, broken: str = "") -> None:
+        self.profile = profile
         self.base = Path(tempfile.mkdtemp(prefix="affluence-faults-"))
         self.data_dir, self.directory = self.base / "data", self.base / "faults"
         self.data_dir.mkdir(mode=0o700)
@@ -71,7 +81,8 @@ class Stack:
         named = {"DATA_DIR": self.data_dir, "PORT": self.port, "FAULTS_DIR": self.directory, "FAULTS_BROKEN": broken}
         given = {name: str(value) for name, value in named.items()}
         settings = {"DEMO": "0", "DJANGO_SETTINGS_MODULE": "tests.faults.settings"}
-        self.environment = {name: value for name, value in os.environ.items() if name not in FOREIGN} | given | settings
+        own = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        self.environment = own | given | settings | profile.environment
         self.log = (self.base / "serve.log").open("ab")
         self.serve: subprocess.Popen | None = None
 
@@ -264,7 +275,13 @@ class Stack:
         self.ballast.unlink(missing_ok=True)
 
     def redis(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(socket_of(self.data_dir, "redis")), socket_timeout=5)
+        """A client of the Redis that holds the buffers."""
+        embedded = f"unix://{socket_of(self.data_dir, 'redis')}"
+        return address(self.environment.get("REDIS_URL", embedded)).client(5)
+
+    def elasticsearch(self) -> Elasticsearch:
+        """A client of the server that holds the view store."""
+        return Elasticsearch(self.profile.servers[ELASTICSEARCH].url, request_timeout=30)
 
     @property
     def append_only_file(self) -> Path:
@@ -293,9 +310,9 @@ class Stack:
         connection.close()
 
     @contextmanager
-    def locked(self, database: str) -> Iterator[None]:
-        """Hold the write lock of a database."""
-        connection = sqlite3.connect(self.data_dir / f"{database}.sqlite3", timeout=30, isolation_level=None)
+    def locked(self, file: str) -> Iterator[None]:
+        """Hold the write lock of a SQLite file."""
+        connection = sqlite3.connect(self.data_dir / file, timeout=30, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield

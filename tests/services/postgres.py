@@ -1,5 +1,6 @@
 """PostgreSQL, Debian's."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from tests.services.server import Server, found_or_installed, run
 class PostgreSQL(Server):
     name = "postgresql"
     user = "nobody"
+    stopped_by = signal.SIGINT  # at SIGTERM it waits until every session has ended by itself
+    # Tables are emptied for each test: waiting for the disk would be most of the time.
+    options: tuple[str, ...] = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
     @property
     def url(self) -> str:
@@ -33,9 +37,7 @@ class PostgreSQL(Server):
 
     def command(self) -> Sequence[str]:
         listening = ("-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.directory))
-        # Tables are emptied for each test: waiting for the disk would be most of the time.
-        hasty = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
-        return [str(self.programs / "postgres"), "-D", str(self.data), *listening, *hasty]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *listening, *self.options]
 
     def answers(self) -> bool:
         import psycopg
@@ -45,6 +47,12 @@ class PostgreSQL(Server):
                 return True
         except psycopg.OperationalError:
             return False
+
+
+class DurablePostgreSQL(PostgreSQL):
+    """As in production: what it has committed is on disk, and outlives kill -9."""
+
+    options = ()
 
 
 def _found() -> Path | None:

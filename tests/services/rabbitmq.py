@@ -40,6 +40,10 @@ class RabbitMQ(Server):
             "RABBITMQ_CONFIG_FILE": str(self.directory / "none"),
         }
 
+    def control(self, *words: str) -> str:
+        """What `rabbitmqctl` says. Raises Missing where it fails."""
+        return run([str(PROGRAM.with_name("rabbitmqctl")), *words], variables=self.environment())
+
     def answers(self) -> bool:
         try:
             with Connection(self.url, connect_timeout=2) as connection:

@@ -46,9 +46,14 @@ class Redis(Server):
     def client(self) -> redis.Redis:
         return address(self.url).client(2)
 
+    @property
+    def append_only_files(self) -> Path:
+        """The directory of what it reads at its next start."""
+        return self.directory / "appendonlydir"
+
     def empty(self) -> None:
         """Delete what a stopped one would read at its next start."""
-        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+        shutil.rmtree(self.append_only_files, ignore_errors=True)
 
 
 class InClusterMode(Redis):

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -31,6 +31,8 @@ class Server(ABC):
     user: str | None = None
     """Who runs it where this process is root; None: root itself."""
     starts_within_s = 30.0
+    stopped_by = signal.SIGTERM
+    """The signal that makes it stop in order, and soon."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -100,10 +102,10 @@ class Server(ABC):
             return self.answers()
         return False
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, number: signal.Signals | None = None) -> None:
         """Stop it; its directory stays, so that it can be started again."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+            self.process.send_signal(number or self.stopped_by)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
@@ -154,9 +156,14 @@ def found_or_installed(find: Callable[[], Path | None], package: str) -> Path:
     return program
 
 
-def run(command: Sequence[str], within_s: float = INSTALLS_WITHIN_S, **how: object) -> str:
-    """The output of a command. Raises Missing where it fails."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+def run(
+    command: Sequence[str],
+    within_s: float = INSTALLS_WITHIN_S,
+    variables: Mapping[str, str] | None = None,
+    **how: object,
+) -> str:
+    """The output of a command, with more variables in its environment. Raises Missing where it fails."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"} | dict(variables or {})
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=within_s, check=False, **how

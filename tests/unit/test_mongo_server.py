@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from pymongo.errors import AutoReconnect, WriteConcernError
 
 from aggregations.event import Event
 from events.intake import Batch, Intake, Outcome
-from events.log import Account, ChunkTooLarge, LogAway, LogBusy, LogUnfit, LogUnsure, Rejection
+from events.log import Account, AppendTooSlow, ChunkTooLarge, LogAway, LogBusy, LogUnfit, LogUnsure, Rejection
 from events.logs.mongo import MongoEventLog
+from events.logs.mongo.turn import Turn
 from events.models import RejectedEvent
 from statsproject import checks
 from tests import mongo
 from tests.unit.test_copy_log import draft
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOW = "from statsproject import settings; print(settings.EVENT_LOG, settings.EVENT_LOG_PARTITION)"
@@ -192,6 +195,50 @@ class TestServer:
         self.append(log)
         assert self.stored(log) == ["e1"]
 
+    def test_who_waits_for_the_turn_is_next_also_beside_a_writer_that_never_rests(self, log):
+        over, turns = threading.Event(), []
+
+        def is_waited_for() -> bool:
+            return over.is_set() or log._server["turns"].find_one({"_id": "numbering"}).get("next") is not None
+
+        def write_without_rest() -> None:
+            while not over.is_set():
+                turn = Turn(log._server)
+                turn.take()
+                until(is_waited_for, 20)
+                turn.give_back(True)
+                turns.append(turn)
+
+        restless = threading.Thread(target=write_without_rest)
+        restless.start()
+        try:
+            for _ in range(10):
+                turn, before = Turn(log._server), len(turns)
+                turn.take()
+                assert len(turns) - before <= 1
+                turn.give_back(True)
+        finally:
+            over.set()
+            restless.join()
+
+    def test_a_turn_is_not_left_free_for_a_writer_that_died_while_it_waited(self, log, monkeypatch):
+        monkeypatch.setattr("events.logs.mongo.turn.NEXT_S", 0.1)
+        self.append(log)
+        log._server["turns"].update_one({"_id": "numbering"}, {"$set": {"next": "dead"}})
+        turn = Turn(log._server)
+        turn.take()
+        turn.give_back(False)
+        state = log._server["turns"].find_one({"_id": "numbering"})
+        assert (state["holder"], state["next"]) == (None, None)
+
+    def test_who_gives_up_waiting_is_not_the_next_any_more(self, log, monkeypatch):
+        monkeypatch.setattr("events.logs.mongo.turn.WAIT_S", 0.1)
+        holding, waiting = Turn(log._server), Turn(log._server)
+        holding.take()
+        with pytest.raises(LogBusy, match="nothing was written"):
+            waiting.take()
+        assert log._server["turns"].find_one({"_id": "numbering"})["next"] is None
+
     def test_an_emptied_log_gets_another_birth(self, log):
         first = log.birth()
         again = MongoEventLog(log._server._url).birth()
@@ -219,6 +266,17 @@ class TestServer:
         now = int(time.time()) // 3_600
         (account,) = log.accounts(now - 1, now + 1).values()
         assert (account, RejectedEvent.objects.count()) == (Account(7, 3, 1, 3, stored=3), 3)
+
+    def test_what_takes_longer_than_a_turn_becomes_several(self, log, monkeypatch):
+        slow = iter([AppendTooSlow("It took more than 10 seconds.")])
+
+        def refuse_lost(turn: Turn) -> None:
+            if error := next(slow, None):
+                raise error
+
+        monkeypatch.setattr(Turn, "refuse_lost", refuse_lost)
+        assert Intake(log).append([Batch([draft(number) for number in range(4)])]) == [Outcome(4, 0)]
+        assert [len(chunk.events) for chunk in log.read({})] == [2, 2]
 
     def test_an_event_that_fits_into_no_chunk_is_an_error(self, log, monkeypatch):
         monkeypatch.setattr("events.logs.mongo.writer.LARGEST", 10)
