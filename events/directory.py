@@ -1,7 +1,8 @@
 """The directory: which hubs there are and what a key may do, remembered for a few seconds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from django.db import connection
@@ -37,8 +38,8 @@ class Memory(Generic[T]):
 
 def counted_since(slug: str) -> int | None:
     """Since when a hub keeps numbers, in milliseconds (0: for ever); None where there is no such hub."""
-    _renew_connection()
-    found = Hub.objects.filter(slug=slug).values_list("rows_since").first()
+    with _own_connection():
+        found = Hub.objects.filter(slug=slug).values_list("rows_since").first()
     if found is None:
         return None
     return instant_ms(found[0]) if found[0] else 0
@@ -46,12 +47,22 @@ def counted_since(slug: str) -> int | None:
 
 def grant_of(digest: str) -> tuple[str, str] | None:
     """Hub and scope of the key of a digest that is not revoked."""
+    with _own_connection():
+        found = ApiKey.in_use(digest)
+        return None if found is None else (found.hub.slug, found.scope)
+
+
+@contextmanager
+def _own_connection() -> Iterator[None]:
+    """Before, close a connection that is broken; afterwards give one of a pool back: a thread of the collector waits long
+    for its commit. No signal of Django's does either outside its own requests."""
     _renew_connection()
-    found = ApiKey.in_use(digest)
-    return None if found is None else (found.hub.slug, found.scope)
+    try:
+        yield
+    finally:
+        _renew_connection()
 
 
 def _renew_connection() -> None:
-    """Close a connection that is too old or broken: no signal of Django's does that outside its own requests."""
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()

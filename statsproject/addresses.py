@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from speed import server as redis_server
+from statsproject.environment import env_int
 from statsproject.event_log import is_mongo
 
 ORM_VIEW_STORE = "views_layer.stores.orm.OrmViewStore"
@@ -26,6 +27,7 @@ BRIEF = {"visibility_timeout": 300, "socket_connect_timeout": 2, "socket_timeout
 """What is asked of a broker that is a Redis."""
 Found = TypeVar("Found")
 PREFIX = re.compile(r"[a-z][a-z0-9_]{0,63}")
+POOL = "DATABASE_POOL"
 TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 """What the query of a PostgreSQL URL may hold, as libpq names it."""
 
@@ -41,7 +43,7 @@ def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
     if url.scheme not in POSTGRES or not url.hostname or not url.path.strip("/"):
         raise ImproperlyConfigured(f"{name}={shown(url)} names no database; it is like {POSTGRES_EXAMPLE}.")
     database = unquote(url.path.strip("/"))
-    options = _options(name, url, dict.fromkeys(TLS, str))
+    options, pool = _options(name, url, dict.fromkeys(TLS, str)), _pool()
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database,
@@ -50,11 +52,21 @@ def database_at(name: str, embedded: dict[str, Any]) -> dict[str, Any]:
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
         # Connections stay open, and one that a restart of the server broke is told before a request uses it.
-        "CONN_MAX_AGE": None,
+        "CONN_MAX_AGE": 0 if pool else None,
         "CONN_HEALTH_CHECKS": True,
         "TEST": {"NAME": f"test_{database}"},
-        "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **options},
+        "OPTIONS": {"connect_timeout": 5, "options": "-c lock_timeout=30s", **pool, **options},
     }
+
+
+def _pool() -> dict[str, Any]:
+    """What lets the threads of a process share DATABASE_POOL connections to each database; nothing where it is 0.
+
+    Django gives a connection back where it would close it. Who waits in vain for one, or for a server that is away, is told
+    after 10 s; the server is asked again by the next who needs it.
+    """
+    size = env_int(POOL, 0)
+    return {"pool": {"min_size": 0, "max_size": size, "timeout": 10, "reconnect_timeout": 5}} if size else {}
 
 
 def database_of_log(name: str, inbox: str, tables: str, embedded: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -93,6 +93,9 @@ def wait(seconds: float = STARTS_WITHIN_S) -> None:
 
 def _trouble_of_database(alias: str) -> str | None:
     connection = connections.create_connection(alias)
+    # A pool whose connections are all in use is no server that is away.
+    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
+    connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
     place = "{HOST}:{PORT}/{NAME}".format(**connection.settings_dict)
     try:
         with connection.cursor() as cursor:

@@ -6,6 +6,8 @@ import sys
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
+# Each of 48 threads would hold a connection to each database, as many as a PostgreSQL allows to all processes together.
+os.environ.setdefault("DATABASE_POOL", "12")
 
 django_application = get_wsgi_application()
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -127,6 +129,18 @@ def test_a_commit_whose_answer_gets_lost_is_unknown_and_counts_once(line: Line, 
     assert (status, answer["error"]["code"]) == (503, "outcome_unknown")
     assert line.post(late) == {"accepted": 0, "duplicates": 1, "rejected": []}
     until(lambda: ("lost", 1, 1) in told(line)[0], VISIBLE_S)
+
+
+def test_the_threads_of_web_share_the_connections_that_a_postgresql_has(line: Line, postgresql: Server) -> None:
+    """A thread of its own connections each would take more than the hundred that it allows."""
+    until(line.is_healthy, HEALED_S)
+    with ThreadPoolExecutor(48) as pool:
+        statuses = Counter(pool.map(lambda _: line.request(STATS, key=line.keys["read"])[0], range(300)))
+    with psycopg.connect(postgresql.url) as connection:
+        (held,) = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'affluence%'").fetchone()
+    assert statuses == {200: 300}
+    assert held <= 48
+    assert line.is_healthy()
 
 
 def run_batch(line: Line) -> subprocess.CompletedProcess:

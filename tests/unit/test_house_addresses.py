@@ -36,6 +36,15 @@ def test_a_url_names_a_postgresql(named):
     assert (database_of_views("URL", EMBEDDED), view_store_at("URL")["BACKEND"]) == (found, ORM_VIEW_STORE)
 
 
+def test_threads_share_connections_where_a_process_asks_for_it(named, monkeypatch):
+    named("postgres://db.example/affluence")
+    alone = database_at("URL", EMBEDDED)
+    monkeypatch.setenv("DATABASE_POOL", "7")
+    shared = database_at("URL", EMBEDDED)
+    assert (alone["CONN_MAX_AGE"], alone["OPTIONS"].get("pool")) == (None, None)
+    assert (shared["CONN_MAX_AGE"], shared["OPTIONS"]["pool"]["max_size"]) == (0, 7)
+
+
 MONGO, POSTGRES = "mongodb://db/affluence?replicaSet=rs0", "postgres://db/affluence_inbox"
 
 
