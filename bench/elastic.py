@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from statistics import median
 
@@ -88,17 +89,20 @@ def _groups() -> Iterator[Group]:
 
 
 def _published(url: str, groups: list[Group], epoch: int) -> Figures:
+    """Both in turns; the first turn, which a server that has just begun is slow in, does not count. `epoch` stays sealed."""
     store = ElasticViewStore([url], PREFIX)
     birth = store.birth()
     count = sum(map(len, groups))
 
-    def publish() -> None:
+    def publish(version: int) -> None:
         for group in groups:
-            store.write(epoch, group)
-        assert store.seal(epoch, birth)
+            store.write(version, group)
+        assert store.seal(version, birth)
 
-    bare = count / _bare_s(url, groups, epoch)
-    ours = count / seconds_of(publish)
+    for version in (epoch, epoch + 1):
+        bare = count / _bare_s(url, groups, version)
+        ours = count / seconds_of(partial(publish, version))
+    store.discard(epoch + 1)
     megabytes = sum(len(row.payload) for group in groups for row in group) / 1e6
     say(f"{count} rows of {megabytes:.1f} MB: published {ours:.0f} rows/s, bare bulk {bare:.0f} rows/s")
     return {"elastic_publication": at_least(0.6 * bare, ours, "rows/s", bare, "a bare bulk of the same documents")}
@@ -106,7 +110,7 @@ def _published(url: str, groups: list[Group], epoch: int) -> Figures:
 
 def _bare_s(url: str, groups: list[Group], epoch: int) -> float:
     """Seconds of a bulk of the same documents, encoded before, into an index of the same kind, with its refresh."""
-    name = f"{PREFIX}_bare"
+    name = f"{PREFIX}_bare_{epoch}"
     documents = [row_creation(name, epoch, row) for group in groups for row in group]
     with Elasticsearch(url) as client:
         mappings = {"dynamic": "strict", **RowDocument._doc_type.mapping.to_dict()}

@@ -18,6 +18,8 @@ from events.logs.mongo.chunks import chunk_id
 SERVER = "TEST_EVENT_LOG_URL"
 """Names the server: mongodb://HOST:PORT."""
 SIZES = (100, 1_000)
+CHUNKS, WARM_UP = 300, 20
+"""Chunks that are timed of each size, after some that are not: of a process and a server that have just begun."""
 TARGET = 0.6
 
 
@@ -28,7 +30,7 @@ def measure(options: Options) -> Figures:
     client: MongoClient[dict] = MongoClient(url)
     with client:
         try:
-            return dict(_figure(url, size, options.scaled(60, 3)) for size in SIZES)
+            return dict(_figure(url, size, options.scaled(CHUNKS, 3)) for size in SIZES)
         finally:
             client.drop_database(client.get_default_database())
 
@@ -38,7 +40,9 @@ def _figure(url: str, size: int, chunks: int) -> tuple[str, Figure]:
     log.prepare()
     partition, bare = f"bench-{size}", log._server.database[f"bare_{size}"]
     appending = inserting = 0.0
-    for sequence, events in enumerate(_chunks(size, chunks), 1):
+    for sequence, events in enumerate(_chunks(size, WARM_UP + chunks), 1):
+        if sequence == WARM_UP + 1:
+            appending = inserting = 0.0
         began = perf_counter()
         with log.writer(partition) as writer:
             writer.append(events, events[-1].received_at)

@@ -76,7 +76,7 @@ def _prepare_redis(quick_deaths: int) -> None:
 
 
 NICE = ("nice", "-n", "5")
-"""Under load the collector and the pages come first: a consumer that is late loses nothing."""
+"""Under load the collector and the pages come first: a consumer or a queue that is late loses nothing."""
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def serving_parts() -> list[Part]:
         Part("beat", _celery("beat")),
     ]
     if settings.AMQP_URL:
-        parts.append(Part("intake", manage("consume_events")))
+        parts.append(Part("intake", (*NICE, *manage("consume_events"))))
     if settings.DEMO:
         parts.append(Part("demo", manage("demo", "--live")))
     return parts
