@@ -1,6 +1,5 @@
 """Files of ours that pages of any site load: made once in each process, and not sent again to who has them."""
 
-import gzip
 import hashlib
 import re
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import rjsmin
+import zopfli.gzip
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
 
@@ -30,7 +30,7 @@ def served(file: Path) -> Served:
     """A file as it is served; a script without comments and needless space."""
     text = file.read_text(encoding="utf-8")
     plain = (rjsmin.jsmin(text) if file.suffix == ".js" else text).encode()
-    return Served(plain, gzip.compress(plain, 9, mtime=0), hashlib.sha256(plain).hexdigest()[:20])
+    return Served(plain, zopfli.gzip.compress(plain), hashlib.sha256(plain).hexdigest()[:20])
 
 
 def accepts_gzip(request: HttpRequest) -> bool:

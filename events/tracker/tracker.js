@@ -20,7 +20,7 @@
   function storageOf(name) {
     try {
       if (data.storage != "none") return window[name] || memory;
-    } catch (error) {} // forbidden by the browser
+    } catch {} // forbidden by the browser
     return memory;
   }
 
@@ -37,7 +37,7 @@
     delete memory[key];
     try {
       store[key] = text;
-    } catch (error) {
+    } catch {
       memory[key] = text;
     }
   }
@@ -57,7 +57,7 @@
   let visit = {};
   try {
     visit = JSON.parse(kept(VISIT, session));
-  } catch (error) {} // the first page of this tab
+  } catch {} // the first page of this tab
   if (!(Date.now() - visit.at < HOUR / 2)) visit = {};
   const query = new URLSearchParams(location.search);
   const origin = {
@@ -86,7 +86,7 @@
 
   // The oldest events that fit in a request that may outlive the page (64 kB, at most 3 bytes a character), at least one.
   function batch() {
-    if (navigator.onLine === false || pause()) return [[]];
+    if (!navigator.onLine || pause()) return [[]];
     const keys = queued().slice(0, most);
     let size = 0;
     const fit = keys.filter((key, index) => (size += kept(key).length) < 20000 || !index);
@@ -99,10 +99,10 @@
     return ms > 0 && ms < HOUR ? ms : 0;
   }
 
-  const later = (ms) => {
+  function later(ms) {
     clearTimeout(timer);
     timer = setTimeout(flush, ms);
-  };
+  }
 
   async function post() {
     const [keys, body] = batch();
@@ -118,13 +118,8 @@
       });
       status = answer.status;
       wait = answer.headers.get("Retry-After");
-    } catch (error) {} // no network: status stays undefined
+    } catch {} // no network: status stays undefined
     keys.forEach((key) => sending.delete(key));
-    settle(keys, status, wait);
-    if (queued().length) later(pause());
-  }
-
-  function settle(keys, status, wait) {
     if (status == 202) {
       keys.forEach(drop);
       most = 100;
@@ -136,6 +131,7 @@
       const longer = Math.max(Math.min(wait * SECOND || 0, HOUR / 2), Math.min(2 ** failures++ * SECOND, 5 * MINUTE));
       keep(PAUSE, Date.now() + longer * (1 + Math.random() / 2));
     }
+    if (queued().length) later(pause());
   }
 
   // One tab at a time, where the browser can tell (a sandboxed frame may not ask). The next one waits: what a tab drops is seen by others a little later.
@@ -143,11 +139,6 @@
     navigator.locks
       ? navigator.locks.request(QUEUE, { ifAvailable: true }, (lock) => (lock ? post() : later(SECOND))).catch(post)
       : post();
-
-  function beacon() {
-    const [keys, body] = batch();
-    if (keys.length && navigator.sendBeacon(api, body)) keys.forEach((key) => sending.add(key));
-  }
 
   // Events
 
@@ -257,9 +248,10 @@
       const link = new URL(url, location.href);
       const via = token || (visit.origin || {}).via;
       if (off || !via) return link.href;
-      link.searchParams.delete("afi");
-      link.searchParams.delete("utm_source");
-      link.searchParams.set("afv", via);
+      const query = link.searchParams;
+      query.delete("afi");
+      query.delete("utm_source");
+      query.set("afv", via);
       return link.href;
     },
     consent(isGiven) {
@@ -276,9 +268,7 @@
 
   // The page: a video that reads itself, input, leaving, coming back
 
-  const guard =
-    (run) =>
-    (...given) => {
+  const guard = (run) => (...given) => {
       try {
         return run(...given);
       } catch (error) {
@@ -315,7 +305,8 @@
     listen("pagehide", () => {
       tick();
       report();
-      beacon();
+      const [keys, body] = batch();
+      if (keys.length && navigator.sendBeacon(api, body)) keys.forEach((key) => sending.add(key));
       isLeft = true;
     });
     listen("pageshow", ({ persisted }) => {
