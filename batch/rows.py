@@ -10,7 +10,7 @@ from aggregations.cells import Cells, DamagedCells, decode, encode, encode_slice
 from aggregations.columns import Key
 from aggregations.rollups import HOUR_MS, Rollup, rollup_named
 from batch.cover import Hours, cover, without
-from batch.view_store import RowAddress, ViewRow, ViewStore
+from batch.view_store import RowAddress, RowsGone, ViewRow, ViewStore
 
 HUB = rollup_named("hub")
 WRITTEN = {DAY: (HOUR,), MONTH: (DAY, HOUR)}
@@ -124,7 +124,10 @@ def first_event_at(store: ViewStore, hub: str, version: int) -> int | None:
     """When the first event of a hub that readers of a version know occurred, in milliseconds; None where there is none."""
     start = store.first_start(hub, HUB.name, version)
     while start is not None:
-        (payload,) = store.fetch(store.addresses(hub, HUB.name, [(HOUR, start, start + 1)], version))
+        addresses = store.addresses(hub, HUB.name, [(HOUR, start, start + 1)], version)
+        if not addresses:
+            raise RowsGone(f"The first row of {hub} was cleaned up; read again from the published epoch.")
+        (payload,) = store.fetch(addresses)
         try:
             found = decode(payload, HUB.keys, HUB.measures)
         except DamagedCells:

@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from aggregations.buckets import instant_ms
+from events.connections import renew
 from events.models import ApiKey, Hub
 
 SECONDS = 2.0
 CAPACITY = 10_000
 
 T = TypeVar("T")
+_away = {"until": 0.0}
 
 
 class Memory(Generic[T]):
@@ -55,14 +57,18 @@ def grant_of(digest: str) -> tuple[str, str] | None:
 @contextmanager
 def _own_connection() -> Iterator[None]:
     """Before, close a connection that is broken; afterwards give one of a pool back: a thread of the collector waits long
-    for its commit. No signal of Django's does either outside its own requests."""
-    _renew_connection()
+    for its commit.
+
+    Raises OperationalError; at once where a PostgreSQL was away a moment ago, since a pool says so only after seconds.
+    """
+    if time.monotonic() < _away["until"]:
+        raise OperationalError("The database was away a moment ago.")
+    renew()
     try:
         yield
+    except OperationalError:
+        if connection.vendor == "postgresql":
+            _away["until"] = time.monotonic() + SECONDS
+        raise
     finally:
-        _renew_connection()
-
-
-def _renew_connection() -> None:
-    if not connection.in_atomic_block:
-        connection.close_if_unusable_or_obsolete()
+        renew()

@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from aggregations.rollups import HOUR_MS
-from events.log import Account, AppendTooSlow, ChunkTooLarge, EventLog, LogWriter, Rejection, WriterFenced, event_log
+from events.log import (
+    Account,
+    AppendTooSlow,
+    ChunkTooLarge,
+    EventLog,
+    LogBusy,
+    LogUnsure,
+    LogWriter,
+    Rejection,
+    WriterFenced,
+    event_log,
+)
 from events.normaliser import Caller, Draft, hub_said, normalise, rejection_of
 from events.sent import Body, Reject
 from events.signals import appended
 from events.stamper import Stamper
 
 TRIES = 5
+SLOW_FROM = 1_000
+"""Events from which on an append that took too long is tried in halves; with fewer it is not their number."""
 """How often a batch is stamped and written where other writers are faster."""
 
 
@@ -78,7 +91,7 @@ class Intake:
 
         Duplicates (of the log, or of an earlier draft) change nothing. What is too large for a chunk of this log, which no
         request is, or takes a slow one longer than a writer has, becomes several, one after the other. Raises LogBusy, with
-        nothing (of the next) written, and LogUnsure.
+        nothing written, and LogUnsure, also where some of it is.
         """
         try:
             if any(batch.drafts or batch.rejections for batch in batches):
@@ -86,13 +99,26 @@ class Intake:
                 if sequence:
                     self._stamper.committed(sequence)
                     self._sequence = sequence
-        except (ChunkTooLarge, AppendTooSlow):
+        except (ChunkTooLarge, AppendTooSlow) as error:
             halves = _halves(batches)
-            if not halves:
+            is_small = sum(len(batch.drafts) for batch in batches) < SLOW_FROM
+            if not halves or (isinstance(error, AppendTooSlow) and is_small):
                 raise
-            for half in halves:
-                self.commit(half)
+            self._commit_halves(halves)
         return [_outcome(batch) for batch in batches]
+
+    def _commit_halves(self, halves: Sequence[Sequence[Batch]]) -> None:
+        for number, half in enumerate(halves):
+            try:
+                self.commit(half)
+            except LogUnsure:
+                raise
+            except LogBusy as busy:
+                if number == 0:
+                    raise
+                raise LogUnsure(
+                    f"Some of the events were written, and others not ({busy}); send them again: one with the same id counts once."
+                ) from busy
 
     def _written(self, batches: Sequence[Batch]) -> int:
         """The sequence of the chunk; tried again where another writer was faster."""

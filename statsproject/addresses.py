@@ -63,10 +63,10 @@ def _pool() -> dict[str, Any]:
     """What lets the threads of a process share DATABASE_POOL connections to each database; nothing where it is 0.
 
     Django gives a connection back where it would close it. Who waits in vain for one, or for a server that is away, is told
-    after 10 s; the server is asked again by the next who needs it.
+    after 3 s; the server is asked again by the next who needs it.
     """
     size = env_int(POOL, 0)
-    return {"pool": {"min_size": 0, "max_size": size, "timeout": 10, "reconnect_timeout": 5}} if size else {}
+    return {"pool": {"min_size": 0, "max_size": size, "timeout": 3, "reconnect_timeout": 5}} if size else {}
 
 
 def database_of_log(name: str, inbox: str, tables: str, embedded: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "statsproject.settings")
 # Each of 48 threads would hold a connection to each database, as many as a PostgreSQL allows to all processes together.
-os.environ.setdefault("DATABASE_POOL", "12")
+os.environ.setdefault("DATABASE_POOL", "16")
 
 django_application = get_wsgi_application()
 

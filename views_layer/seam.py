@@ -60,8 +60,8 @@ WAIT_S = 120
 class Moment:
     """What one answer is computed from: an epoch's rows, the buffers' cells after it, all at one log position.
 
-    `has_rows` is False where the view store lost the epoch or is away: then only raw events give the answer. `has_buffers` is
-    False without Redis: then the answer ends at the cut.
+    `has_rows` is False where the view store is known to have lost the epoch, or to be away: then only raw events give the
+    answer. `has_buffers` is False without Redis: then the answer ends at the cut.
     """
 
     epoch: int
@@ -98,16 +98,16 @@ def moment(hub: str, rollups: Sequence[Rollup], now: datetime) -> Moment:
     )
 
 
-def verify(moment: Moment, are_rows_proved: bool = False) -> None:
+def verify(moment: Moment, are_rows_unproved: bool = False) -> None:
     """To be called when everything was read. Raises RowsGone where what `moment` needs may have been deleted meanwhile.
 
-    What readers of an epoch need is deleted only after the epoch after the next has been published. `are_rows_proved`: the
-    store said that it holds all of the epoch after the last row of it was looked for, or none was.
+    What readers of an epoch need is deleted only after the epoch after the next has been published. `are_rows_unproved`: of
+    the view store something else was read after the addresses that `must_be_sealed`, or without such.
     """
     published = published_cut()
     if published and published.epoch > moment.epoch + 1:
         raise RowsGone(f"Epoch {published.epoch} was published while epoch {moment.epoch} was read; read again.")
-    if moment.has_rows and not are_rows_proved and not view_store().is_sealed(moment.epoch):
+    if moment.has_rows and are_rows_unproved and not view_store().is_sealed(moment.epoch):
         raise NotSealed(moment.epoch)
 
 

@@ -331,16 +331,49 @@ class TestElasticViewStore(ViewStoreContract):
         assert len(store.addresses("acme", "media", [(HOUR, 0, 9), (DAY, 0, 9)], 1, must_be_sealed=True)) == 1
         assert asked == [{"in_order": True}]
 
-    @pytest.mark.parametrize("page", [3, 10_000])
-    def test_the_proof_is_asked_for_after_the_last_row(self, store, monkeypatch, page):
-        """An index that goes while rows are looked for is missed, whether they are of one page or of several."""
-        monkeypatch.setattr("views_layer.stores.elastic.server.PAGE", page)
+    def test_the_proof_is_asked_for_after_the_last_page(self, store, monkeypatch):
+        monkeypatch.setattr("views_layer.stores.elastic.server.PAGE", 3)
         store.write(1, [row(start, b"a") for start in range(8)])
         store.seal(1, store.birth())
         assert store.seems_sealed(1)
-        self.lose(self.indexes()[0])
+        further = Server.hits
+
+        def lost_before_the_second_page(server, *of):
+            self.lose(self.indexes()[0])
+            return further(server, *of)
+
+        monkeypatch.setattr(Server, "hits", lost_before_the_second_page)
         with pytest.raises(RowsGone):
             store.addresses("acme", "media", [(HOUR, 0, 9)], 1, must_be_sealed=True)
+
+    def test_a_server_that_refuses_is_not_believed_to_hold_what_it_held(self, store, sealed):
+        assert store.seems_sealed(1)
+        self.block(True, "read")
+        for ask in (
+            lambda: store.addresses("acme", "media", [(HOUR, 0, 9)], 1, must_be_sealed=True),
+            lambda: store.seems_sealed(1),
+        ):
+            with pytest.raises(StoreAway):
+                ask()
+        self.block(False, "read")
+        assert store.seems_sealed(1)
+
+    def test_an_answer_that_comes_late_brings_no_generation_back(self, store, sealed):
+        generation = store._generation
+        late = store._server.answers(store._proof(1, generation))
+        self.lose(self.indexes()[0])
+        birth = store.birth()
+        assert (store._is_proved(1, generation, late), store._generation.birth) == (True, birth)
+        assert (birth != sealed, store.seems_sealed(1)) == (True, False)
+
+    def test_what_a_process_wrote_is_counted_whoever_asked_meanwhile(self, store):
+        birth = store.birth()
+        store.write(1, [row(1, b"a"), row(2, b"b")])
+        store._generation = None  # as of a thread that found the store without a birth for a moment
+        assert store.is_sealed(1) is False
+        self.client.indices.refresh(index=self.indexes())
+        self.client.delete(index=self.indexes()[0], id="acme:media:hour:1:2:1", refresh=True)
+        assert store.seal(1, birth) is False
 
     def test_a_write_waits_not_for_ever(self, store, sealed, monkeypatch):
         monkeypatch.setattr("views_layer.stores.elastic.bulk.TRIES_FOR_S", 0)

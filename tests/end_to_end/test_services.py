@@ -139,7 +139,7 @@ def test_the_threads_of_web_share_the_connections_that_a_postgresql_has(line: Li
     with psycopg.connect(postgresql.url) as connection:
         (held,) = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'affluence%'").fetchone()
     assert statuses == {200: 300}
-    assert held <= 48
+    assert held <= 56
     assert line.is_healthy()
 
 

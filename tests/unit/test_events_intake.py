@@ -5,7 +5,7 @@ import time
 import pytest
 
 from events.intake import Batch, Intake, Outcome
-from events.log import VisitSpan
+from events.log import AppendTooSlow, LogBusy, LogUnsure, VisitSpan
 from events.logs.orm import OrmEventLog
 from events.normaliser import Caller, named_visit_key, normalise, visitor_key
 from events.sent import TrustedSent, checked_or_reject
@@ -205,3 +205,42 @@ def test_it_tells_who_listens_and_survives_their_faults(intake):
     finally:
         appended.disconnect(listen)
     assert told == [{"main": 1}, {"main": 2}]
+
+
+def slow(monkeypatch, *outcomes: Exception | None) -> list[int]:
+    """Let writes fail as told, one after the other; returns the list of how many events each was of."""
+    left, sizes = list(outcomes), []
+    write = Intake._write
+
+    def told(intake: Intake, batches) -> int:
+        sizes.append(sum(len(batch.drafts) for batch in batches))
+        if left and (error := left.pop(0)):
+            raise error
+        return write(intake, batches)
+
+    monkeypatch.setattr(Intake, "_write", told)
+    monkeypatch.setattr("events.intake.SLOW_FROM", 4)
+    return sizes
+
+
+def test_what_is_too_slow_at_once_is_written_in_halves(log, intake, monkeypatch):
+    sizes = slow(monkeypatch, AppendTooSlow("It took too long."))
+    assert add(intake, *map(draft, range(8))) == Outcome(8, 0)
+    assert (sizes, [len(chunk.events) for chunk in log.read({})]) == ([8, 4, 4], [4, 4])
+
+
+def test_a_log_that_is_slow_with_few_events_is_busy(log, intake, monkeypatch):
+    """Else a log that stands still would be tried again until nobody waits for the answer any more."""
+    sizes = slow(monkeypatch, *[AppendTooSlow("It took too long.")] * 4)
+    with pytest.raises(LogBusy) as raised:
+        add(intake, *map(draft, range(8)))
+    assert (sizes, isinstance(raised.value, LogUnsure), list(log.read({}))) == ([8, 4, 2], False, [])
+
+
+def test_that_nothing_was_written_is_not_said_once_a_half_is(log, intake, monkeypatch):
+    slow(monkeypatch, AppendTooSlow("It took too long."), None, LogBusy("It is busy."))
+    drafts = [draft(number, id=f"e{number}") for number in range(8)]
+    with pytest.raises(LogUnsure, match="Some of the events were written"):
+        add(intake, *drafts)
+    assert add(intake, *drafts) == Outcome(4, 4)
+    assert [len(chunk.events) for chunk in log.read({})] == [4, 4]

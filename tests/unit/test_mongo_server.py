@@ -275,6 +275,7 @@ class TestServer:
                 raise error
 
         monkeypatch.setattr(Turn, "refuse_lost", refuse_lost)
+        monkeypatch.setattr("events.intake.SLOW_FROM", 4)
         assert Intake(log).append([Batch([draft(number) for number in range(4)])]) == [Outcome(4, 0)]
         assert [len(chunk.events) for chunk in log.read({})] == [2, 2]
 

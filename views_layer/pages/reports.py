@@ -6,6 +6,7 @@ from decimal import Decimal
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone, translation
@@ -206,8 +207,9 @@ def unsubscribe(request: HttpRequest, leaving: str) -> HttpResponse:
     if subscription is None:
         raise Http404(_("This link has ended, or never was one."))
     if request.method == "POST":
-        Subscription.objects.filter(pk=subscription.pk, ended_at=None).update(
-            ended_at=timezone.now(), is_unsubscribed=True
+        # Also of one that its maker has ended: whoever refuses is not asked again.
+        Subscription.objects.filter(pk=subscription.pk).update(
+            ended_at=Coalesce("ended_at", timezone.now()), is_unsubscribed=True
         )
         subscription.refresh_from_db()
     with translation.override(subscription.language):

@@ -5,13 +5,15 @@ store's birth mark. What is known of the store itself lies in an index of its ow
 UUIDs, and the seals with the number of rows that readers of each must find.
 
 The server may lose anything. A store that lacks an index, or rows of a sealed version, is no longer the one of its
-birth: it gets another birth, with no rows, and the old generation goes. Readers count before they trust a seal.
+birth: it gets another birth, with no rows, and the old generation goes. Readers count after they have found their rows.
 """
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -45,7 +47,9 @@ class ElasticViewStore(ViewStore):
         self._indexes = Indexes(self._server, prefix)
         self._meta = Meta(self._server, self._indexes.meta)
         self._generation: Generation | None = None
-        self._seen_sealed: int | None = None
+        self._generations: dict[str, Generation] = {}
+        self._seen_sealed: tuple[Generation, int] | None = None
+        self._lock = threading.Lock()
 
     # Rows.
 
@@ -66,14 +70,22 @@ class ElasticViewStore(ViewStore):
     def addresses(
         self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int, must_be_sealed: bool = False
     ) -> list[RowAddress]:
-        if not ranges:
+        if not ranges or version == 0:
             return []
-        generation = self._current()
+        with self._doubting():
+            return self._addresses(hub, rollup, ranges, version, must_be_sealed)
+
+    def _addresses(
+        self, hub: str, rollup: str, ranges: Sequence[GrainRange], version: int, must_be_sealed: bool
+    ) -> list[RowAddress]:
+        generation = self._generation if must_be_sealed else self._current()
+        if generation is None:
+            raise NotSealed(version)
         generation.refresh_own(version)
         wanted = rows_up_to(version).filter("term", hub=hub).filter("term", rollup=rollup)
         wanted = wanted.filter("bool", should=[_starts_in(one) for one in ranges]).sort(*_BUCKET, "version")
         indexes = generation.indexes_between(min(start for _, start, _ in ranges), max(end for _, _, end in ranges))
-        proof = self._proof(version, generation) if must_be_sealed and version else []
+        proof = self._proof(version, generation) if must_be_sealed else []
         hits, at_last = self._server.hits_before(proof, wanted, indexes)
         if proof and not self._is_proved(version, generation, at_last):
             raise NotSealed(version)
@@ -100,13 +112,15 @@ class ElasticViewStore(ViewStore):
         generation.refresh_own(version)
         wanted = rows_with(hub=hub, rollup=rollup, grain=HOUR).filter("range", version={"lte": version})
         wanted = wanted.filter("range", start={"gte": start})
-        found = self._server.page(wanted.sort("start")[:1], generation.indexes)
+        with self._doubting():
+            found = self._server.page(wanted.sort("start")[:1], generation.indexes)
         return found[0][0] if found else None
 
     def fetch(self, addresses: Sequence[RowAddress]) -> list[bytes]:
         payloads: dict[int | str, bytes] = {}
-        for some in batches(dict.fromkeys(address.reference for address in addresses), FETCHED_AT_ONCE):
-            payloads.update(zip(some, self._payloads([str(reference) for reference in some]), strict=True))
+        with self._doubting():
+            for some in batches(dict.fromkeys(address.reference for address in addresses), FETCHED_AT_ONCE):
+                payloads.update(zip(some, self._payloads([str(reference) for reference in some]), strict=True))
         return [payloads[address.reference] for address in addresses]
 
     def _payloads(self, references: Sequence[str]) -> list[bytes]:
@@ -154,11 +168,16 @@ class ElasticViewStore(ViewStore):
     # Birth and seals.
 
     def birth(self) -> str:
+        return self._born().birth
+
+    def _born(self) -> Generation:
+        """The generation of the store as it is; another where it lost something."""
         found = self._of(self._meta.birth())
         if found is None or not found.is_whole():
             found = self._begun(instead_of=found)
-        self._generation = found
-        return found.birth
+        with self._lock:
+            self._generation = found
+        return found
 
     def seal(self, version: int, birth: str) -> bool:
         if self.birth() != birth:
@@ -176,19 +195,30 @@ class ElasticViewStore(ViewStore):
         if version == 0:
             return True
         self._server.refuse_while_away()
-        while True:
-            generation = self._generation or self._of(self._meta.birth())
-            if generation is None:
-                return False
-            is_sealed = self._is_proved(version, generation, self._server.answers(self._proof(version, generation)))
-            if self._generation is generation:
-                return is_sealed
+        with self._doubting():
+            while True:
+                generation = self._generation or self._of(self._meta.birth())
+                if generation is None:
+                    return False
+                if self._is_proved(version, generation, self._server.answers(self._proof(version, generation))):
+                    return True
+                if self._generation in (generation, None):
+                    return False
 
     def seems_sealed(self, version: int) -> bool:
-        if version != self._seen_sealed:
+        if (self._generation, version) != self._seen_sealed:
             return self.is_sealed(version)
         self._server.refuse_while_away()
         return True
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """A server that refuses is asked again before the next reader goes by what it said."""
+        try:
+            yield
+        except StoreAway:
+            self._seen_sealed = None
+            raise
 
     def _proof(self, version: int, generation: Generation) -> list[Asked]:
         """What is asked to know whether a version is sealed: the birth of the store, the seal, and how many rows there are."""
@@ -197,18 +227,23 @@ class ElasticViewStore(ViewStore):
         return [(Search().query("ids", values=ids)[: len(ids)], self._meta.index), (rows, generation.indexes)]
 
     def _is_proved(self, version: int, generation: Generation, answers: Sequence[dict]) -> bool:
-        """Whether the answers to a proof say that a version is sealed. Takes up the generation that they name."""
+        """Whether the answers to a proof say that a version is sealed in a generation, which is the store's own."""
         known, counts = answers
         found = {hit["_id"]: hit["_source"] for hit in known["hits"].get("hits", [])}
         birth, seal = found.get(BIRTH, {}).get("birth"), found.get(generation.seals.id(version))
-        self._generation = generation if birth == generation.birth else self._of(birth)
+        is_current = birth == generation.birth
         is_sealed = (
-            self._generation is generation
+            is_current
             and seal is not None
             and seal["declaration"] == DECLARATION
             and counts["hits"]["total"]["value"] >= seal["rows"]
         )
-        self._seen_sealed = version if is_sealed else None
+        following = generation if is_current else self._of(birth)
+        with self._lock:
+            # Another thread may have learnt of a newer one while this answer was on its way.
+            if self._generation in (generation, None):
+                self._generation = following
+            self._seen_sealed = (generation, version) if is_sealed else None
         return is_sealed
 
     def _begun(self, instead_of: Generation | None) -> Generation:
@@ -223,18 +258,16 @@ class ElasticViewStore(ViewStore):
         return current
 
     def _of(self, birth: str | None) -> Generation | None:
-        """The generation of a birth; where it is this process's own, with what that wrote to it."""
+        """The generation of a birth, with what this process wrote to it."""
         if birth is None:
             return None
-        if self._generation is not None and self._generation.birth == birth:
-            return self._generation
-        return Generation(self._server, self._meta, self._indexes, birth)
+        with self._lock:
+            if birth not in self._generations:
+                self._generations[birth] = Generation(self._server, self._meta, self._indexes, birth)
+            return self._generations[birth]
 
     def _current(self) -> Generation:
-        if self._generation is None:
-            self.birth()
-        assert self._generation is not None
-        return self._generation
+        return self._generation or self._born()
 
     # For those who watch.
 
