@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from events.models import Hub, Media, Membership
 from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
-from views_layer.pages.wording import dated
+from views_layer.pages.wording import dated, days_between
 
 pytestmark = IN_CHROMIUM
 DAY = "d MMM y"
@@ -179,7 +179,7 @@ def test_a_drag_across_the_chart_shows_its_buckets_and_back_shows_all(watched: W
     dragged(page, 4, 5)
     today = timezone.now().astimezone(ZoneInfo("Europe/Paris")).date()
     expect(page.locator("#period-menu")).to_contain_text(
-        f"{dated(today - timedelta(days=2), DAY)} – {dated(today - timedelta(days=1), DAY)}"
+        days_between(today - timedelta(days=2), today - timedelta(days=1))
     )
     assert number(page, "shares") == "1"
     page.go_back()
@@ -255,6 +255,16 @@ def test_a_theme_is_kept_and_nothing_scrolls_sideways(watched: Watched) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert watched.faults == []
+
+
+def test_a_media_is_read_by_its_title_and_every_number_below_its_own(watched: Watched) -> None:
+    media = table(watched.page, "media")
+    places = "cells => cells.filter(cell => cell.checkVisibility()).map(cell => Math.round(cell.getBoundingClientRect().right))"
+    assert media.locator("thead .num").evaluate_all(places) == media.locator("tbody tr").first.locator(
+        ".num"
+    ).evaluate_all(places)
+    title = media.get_by_role("link", name="Catalogue 1", exact=True)
+    assert title.evaluate("title => title.clientWidth > 0 && title.scrollWidth <= title.clientWidth")
 
 
 def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None:

@@ -269,9 +269,10 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
 def _emptiness(request: Request, selection: Selection, now) -> dict:
     """Why there is nothing to see: no event ever, or none that passes the period, the filters and the robots."""
     everything = Selection(selection.hub, type(request.GET)("period=all&robots=include"), "events", selection.forced)
-    ever = ask(selection.hub, everything.asked(["events"], now), now)["totals"]["events"]
+    ever = ask(selection.hub, everything.asked(["events"], now), now)
     return {
-        "has_events": bool(ever),
+        "has_events": bool(ever["totals"]["events"]),
+        "first_at": instant(ever["query"]["from"]).astimezone(selection.zone()),
         "all_time": selection.query(period="all", from_=None, to=None, interval=None),
         "collector": request.build_absolute_uri("/api/events"),
         "tracker": request.build_absolute_uri("/tracker.js"),
