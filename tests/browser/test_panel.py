@@ -281,6 +281,20 @@ def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None
     assert page.evaluate("document.activeElement.id") == "period-menu"
 
 
+def test_the_keyboard_stays_where_it_was_or_at_the_beginning_of_what_it_opened(watched: Watched) -> None:
+    page = watched.page
+    order = table(page, "media").get_by_role("link", name="Clicks")
+    order.press("Enter")
+    expect(page.locator("#table-media thead [aria-sort=descending]")).to_have_text("Clicks")
+    expect(order).to_be_focused()
+    table(page, "media").get_by_role("link", name="Catalogue 1", exact=True).press("Enter")
+    expect(page.locator(".chip")).to_contain_text("Catalogue 1")
+    expect(page.locator("#content")).to_be_focused()
+    page.locator(".chip a").press("Enter")
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(page.locator("#content")).to_be_focused()
+
+
 def test_no_page_holds_inline_style_or_script(watched: Watched) -> None:
     for selector in ("style", "[style]:not(canvas)", "script:not([src])"):
         assert watched.page.locator(selector).count() == 0
