@@ -14,6 +14,7 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from events.models import Hub, Media, Membership
+from events.user_agents import classify
 from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
 from views_layer.pages.wording import dated, days_between
@@ -314,5 +315,9 @@ def test_a_hub_without_events_gives_the_tracker_to_copy(watched: Watched) -> Non
         '<script type="module">affluence.view("first-media",'
         ' { title: "My first media", kind: "document", pages: 12 });</script>',
     ]
-    assert page.locator(".code").nth(1).inner_text().startswith("curl ")
+    command = page.locator(".code").nth(1).inner_text()
+    assert command.startswith("curl ")
+    agent = re.search(r'-A "(.+?)"', command)
+    assert agent
+    assert not classify(agent[1]).is_bot, "the page would not turn live"
     assert watched.faults == []

@@ -108,3 +108,17 @@ class TestPages:
         said = anna.get(f"/hubs/acme/consultation?from=2020-01-01&to=2020-02-01&lang={language}").content.decode()
         with translation.override(language):
             assert pattern % dated(first, "d MMM y") in said
+
+    def test_a_period_of_robots_alone_says_so_and_shows_them(self, anna: Client, tmp_path: Path) -> None:
+        robot = {
+            "occurred_at": "2020-01-05T12:00:00Z",
+            "hub": "acme",
+            "action": "view",
+            "media": "cat-1",
+            "user_agent": "curl/8.5.0",
+        }
+        imported(tmp_path, [robot])
+        said = anna.get("/hubs/acme/consultation?from=2020-01-01&to=2020-02-01")
+        assert "Only robots were counted here" in said.content.decode()
+        shown = anna.get(f"/hubs/acme/consultation{said.context['robots']}")
+        assert [figure.text for figure in shown.context["figures"] if figure.metric == "visits"] == ["1"]

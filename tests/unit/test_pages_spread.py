@@ -126,6 +126,14 @@ def test_each_of_its_tables_is_a_file(customer: Client) -> None:
     assert sum(int(row[1]) for row in found["growth"][1:]) == 33
 
 
+def test_the_table_of_arrivals_counts_the_links_that_it_shows(customer: Client) -> None:
+    grids = [
+        customer.get(f"/hubs/acme/engagement/shared-links?period=all{query}").context["card"]["grid"]
+        for query in ("", "&via=a", "&via=a&via=", "&via=")
+    ]
+    assert [(grid.total, len(grid.rows)) for grid in grids] == [(2, 2), (1, 1), (1, 1), (0, 0)]
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [("branch=nobody", 404), ("format=csv&table=none", 404), ("interval=year", 400), ("period=aeon", 400)],
