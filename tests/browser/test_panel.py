@@ -272,6 +272,14 @@ def test_a_media_is_read_by_its_title_and_every_number_below_its_own(watched: Wa
     assert title.evaluate("title => title.clientWidth > 0 && title.scrollWidth <= title.clientWidth")
 
 
+def test_it_is_printed_on_white_without_what_is_to_be_clicked(watched: Watched) -> None:
+    page = watched.page
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor") == "rgb(255, 255, 255)"
+    for selector in ("#period-menu", ".definition", ".behind", "#chart-notes"):
+        expect(page.locator(selector).first).to_be_hidden()
+
+
 def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None:
     page = watched.page
     page.locator("#period-menu").focus()
