@@ -39,11 +39,12 @@ class Row(NamedTuple):
 class Node:
     """A share token, or the media itself (the root, whose token is None).
 
-    `at` is when it was shared first. `visits` and `visitors` came by the token itself, `readers` by any token of its
-    subtree, which has `size` nodes. `level` counts from the root.
+    `at` is when it was shared first, `media` what was shared then. `visits` and `visitors` came by the token itself,
+    `readers` by any token of its subtree, which has `size` nodes. `level` counts from the root.
     """
 
     share: str | None
+    media: str | None = None
     network: str | None = None
     parent: "Node | None" = None
     at: int = 0
@@ -159,7 +160,7 @@ def _nodes(shares: Sequence[Row]) -> list[Node]:
         parent, media = known.get(row.via, (root, row.media)) if row.via is not None else (root, row.media)
         if media != row.media:
             parent = root
-        node = Node(row.share, row.network, parent, row.occurred_at, level=parent.level + 1)
+        node = Node(row.share, row.media, row.network, parent, row.occurred_at, level=parent.level + 1)
         parent.children.append(node)
         known[row.share] = (node, row.media)
         nodes.append(node)

@@ -299,7 +299,7 @@
     showTheme();
     showTab();
     drawCharts();
-    const target = focused && document.getElementById(focused);
+    const target = (focused && document.getElementById(focused)) || find("#content");
     if (target && document.activeElement === document.body) target.focus({ preventScroll: true });
     const summary = find("[data-summary]");
     const status = find("#status");

@@ -25,7 +25,7 @@ from tests.api.test_stats_oracle import fresh  # noqa: F401 (a fixture)
 from tests.browser.chromium import IN_CHROMIUM, chromium
 from tests.browser.hub_pages import collector
 from tests.browser.pages import CUSTOMER, NOBODY, PAGES, STAFF, furnish, look_at, signed_in
-from views_layer.pages.wording import dated
+from views_layer.pages.wording import dated, days_between
 
 pytestmark = IN_CHROMIUM
 DAY = "d MMM y"
@@ -169,13 +169,14 @@ def test_own_dates_are_chosen_by_key_and_their_order_is_told(furnished) -> None:
             field.focus()
             page.keyboard.type(f"{day:%m%d%Y}")
         page.keyboard.press("Enter")
-        problem = f"The first day, {later}, is after the last, {earlier}: choose another of the two."
+        told = [dated(day, DAY) for day in (later, earlier)]
+        problem = f"The first day, {told[0]}, is after the last, {told[1]}: choose another of the two."
         expect(page.locator("#dates-problem")).to_have_text(problem)
         expect(last).to_have_attribute("aria-invalid", "true")
         last.focus()
         page.keyboard.type(f"{today:%m%d%Y}")
         page.keyboard.press("Enter")
-        expect(page.locator("#period-menu")).to_contain_text(f"{dated(later, DAY)} – {dated(today, DAY)}")
+        expect(page.locator("#period-menu")).to_contain_text(days_between(later, today))
         assert parse_qs(urlsplit(page.url).query) == {
             "goal": ["download"],
             "from": [later.isoformat()],

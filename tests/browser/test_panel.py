@@ -14,9 +14,10 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from events.models import Hub, Media, Membership
+from events.user_agents import classify
 from speed.consumer import apply_new
 from tests.browser.chromium import IN_CHROMIUM, chromium
-from views_layer.pages.wording import dated
+from views_layer.pages.wording import dated, days_between
 
 pytestmark = IN_CHROMIUM
 DAY = "d MMM y"
@@ -179,17 +180,21 @@ def test_a_drag_across_the_chart_shows_its_buckets_and_back_shows_all(watched: W
     dragged(page, 4, 5)
     today = timezone.now().astimezone(ZoneInfo("Europe/Paris")).date()
     expect(page.locator("#period-menu")).to_contain_text(
-        f"{dated(today - timedelta(days=2), DAY)} – {dated(today - timedelta(days=1), DAY)}"
+        days_between(today - timedelta(days=2), today - timedelta(days=1))
     )
     assert number(page, "shares") == "1"
     page.go_back()
     expect(page.locator("[data-series] tbody tr")).to_have_count(7)
 
     page.get_by_text("Table of the chart").click()
-    page.locator("[data-series] a").nth(5).press("Enter")
-    expect(page.locator("#period-menu")).to_have_text(f"Period: {dated(today - timedelta(days=1), DAY)}")
+    began = (timezone.now() - timedelta(hours=25)).astimezone(
+        ZoneInfo("Europe/Paris")
+    )  # Maybe the day before yesterday.
+    page.locator("[data-series] a").nth(6 - (today - began.date()).days).press("Enter")
+    expect(page.locator("#period-menu")).to_have_text(f"Period: {dated(began.date(), DAY)}")
     page.locator("#chart").scroll_into_view_if_needed()
-    dragged(page, 8, 11)
+    first = min(began.hour, 20)
+    dragged(page, first, first + 3)
     expect(page.locator("#period-menu")).to_contain_text(re.compile(r"\d\d:00 – .*\d\d:00"))
     expect(page.locator("[data-series] tbody tr")).to_have_count(4)
     assert watched.faults == []
@@ -257,6 +262,24 @@ def test_a_theme_is_kept_and_nothing_scrolls_sideways(watched: Watched) -> None:
     assert watched.faults == []
 
 
+def test_a_media_is_read_by_its_title_and_every_number_below_its_own(watched: Watched) -> None:
+    media = table(watched.page, "media")
+    places = "cells => cells.filter(cell => cell.checkVisibility()).map(cell => Math.round(cell.getBoundingClientRect().right))"
+    assert media.locator("thead .num").evaluate_all(places) == media.locator("tbody tr").first.locator(
+        ".num"
+    ).evaluate_all(places)
+    title = media.get_by_role("link", name="Catalogue 1", exact=True)
+    assert title.evaluate("title => title.clientWidth > 0 && title.scrollWidth <= title.clientWidth")
+
+
+def test_it_is_printed_on_white_without_what_is_to_be_clicked(watched: Watched) -> None:
+    page = watched.page
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor") == "rgb(255, 255, 255)"
+    for selector in ("#period-menu", ".definition", ".behind", "#chart-notes"):
+        expect(page.locator(selector).first).to_be_hidden()
+
+
 def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None:
     page = watched.page
     page.locator("#period-menu").focus()
@@ -265,6 +288,20 @@ def test_menus_close_on_escape_and_give_the_focus_back(watched: Watched) -> None
     page.keyboard.press("Escape")
     expect(page.get_by_role("link", name="Last 28 days")).to_be_hidden()
     assert page.evaluate("document.activeElement.id") == "period-menu"
+
+
+def test_the_keyboard_stays_where_it_was_or_at_the_beginning_of_what_it_opened(watched: Watched) -> None:
+    page = watched.page
+    order = table(page, "media").get_by_role("link", name="Clicks")
+    order.press("Enter")
+    expect(page.locator("#table-media thead [aria-sort=descending]")).to_have_text("Clicks")
+    expect(order).to_be_focused()
+    table(page, "media").get_by_role("link", name="Catalogue 1", exact=True).press("Enter")
+    expect(page.locator(".chip")).to_contain_text("Catalogue 1")
+    expect(page.locator("#content")).to_be_focused()
+    page.locator(".chip a").press("Enter")
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(page.locator("#content")).to_be_focused()
 
 
 def test_no_page_holds_inline_style_or_script(watched: Watched) -> None:
@@ -286,5 +323,9 @@ def test_a_hub_without_events_gives_the_tracker_to_copy(watched: Watched) -> Non
         '<script type="module">affluence.view("first-media",'
         ' { title: "My first media", kind: "document", pages: 12 });</script>',
     ]
-    assert page.locator(".code").nth(1).inner_text().startswith("curl ")
+    command = page.locator(".code").nth(1).inner_text()
+    assert command.startswith("curl ")
+    agent = re.search(r'-A "(.+?)"', command)
+    assert agent
+    assert not classify(agent[1]).is_bot, "the page would not turn live"
     assert watched.faults == []

@@ -61,6 +61,9 @@ def test_the_whole_question(sending, language: str) -> None:  # noqa: F811
 def test_another_address_is_asked_once_and_has_nothing_before_it_confirms(acme, sending, anna) -> None:  # noqa: F811
     anna.post("/hubs/acme/reports", FORM)
     made = Subscription.objects.get()
+    assert [mail["subject"] for mail in anna.get("/hubs/acme/reports").context["rows"][0]["mails"]] == [
+        "Request for confirmation"
+    ]
     for minutes in range(3):
         post.carry_out(timezone.now() + minutes * MINUTE)
     for weeks in range(3):

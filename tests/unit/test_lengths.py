@@ -3,11 +3,12 @@
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from tests.caches import renew
 from tests.customer import customer_of
 from tests.unit.test_media_page import imported, lines
 from views_layer.lengths import BOUNDS_MS, lengths
+from views_layer.pages.wording import dated
 
 
 def found(*events: tuple[int, int]):
@@ -99,3 +101,24 @@ class TestPages:
     def test_a_period_without_visits_says_so(self, anna: Client) -> None:
         said = anna.get("/hubs/acme/consultation/lengths?from=2020-01-01&to=2020-02-01").content.decode()
         assert "Nothing in this period." in said
+
+    @pytest.mark.parametrize(("language", "pattern"), [("en", "was on %s."), ("fr", "de ce hub date du %s.")])
+    def test_a_period_before_the_first_event_names_its_day(self, anna: Client, language: str, pattern: str) -> None:
+        first = (timezone.now() - timedelta(minutes=30)).astimezone(ZoneInfo("Europe/Paris")).date()
+        said = anna.get(f"/hubs/acme/consultation?from=2020-01-01&to=2020-02-01&lang={language}").content.decode()
+        with translation.override(language):
+            assert pattern % dated(first, "d MMM y") in said
+
+    def test_a_period_of_robots_alone_says_so_and_shows_them(self, anna: Client, tmp_path: Path) -> None:
+        robot = {
+            "occurred_at": "2020-01-05T12:00:00Z",
+            "hub": "acme",
+            "action": "view",
+            "media": "cat-1",
+            "user_agent": "curl/8.5.0",
+        }
+        imported(tmp_path, [robot])
+        said = anna.get("/hubs/acme/consultation?from=2020-01-01&to=2020-02-01")
+        assert "Only robots were counted here" in said.content.decode()
+        shown = anna.get(f"/hubs/acme/consultation{said.context['robots']}")
+        assert [figure.text for figure in shown.context["figures"] if figure.metric == "visits"] == ["1"]

@@ -111,6 +111,25 @@ def test_three_similar_media_are_compared_with(anna: Client, tmp_path: Path) -> 
     assert [row[3] for row in compared] == ["Similar media", "1.0", "1.0", "0.0"]
 
 
+def test_a_video_is_told_by_stretches(anna: Client, acme: Hub) -> None:
+    acme.media.update(kind="video")
+    told = anna.get(page(SPRING)).content.decode()
+    assert "Stretches of 30 s" in told
+    assert "Every figure, stretch by stretch" in told
+    assert "Pages seen" not in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_curve"), [("document", True), ("video", True), ("image", False), ("link", False)]
+)
+def test_what_has_no_pages_has_no_curve(anna: Client, tmp_path: Path, kind: str, has_curve: bool) -> None:
+    at = (timezone.now() - timedelta(minutes=30)).isoformat()
+    opened = {"hub": "acme", "action": "view", "visitor": "eve", "media": "shop", "media_kind": kind}
+    imported(tmp_path, [opened | {"occurred_at": at}])
+    told = anna.get(page("shop")).content.decode()
+    assert ('data-metric="visits"' in told, 'id="reading"' in told) == (True, has_curve)
+
+
 def test_it_says_what_was_removed(anna: Client, acme: Hub) -> None:
     since = timezone.now() - timedelta(minutes=5)
     Hub.objects.update(events_since=since)

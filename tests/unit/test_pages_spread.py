@@ -98,6 +98,18 @@ def test_its_tree_is_drawn_from_the_largest_branch_and_fetched_in_parts(customer
     assert (whole.context["is_branch"], whole.context["root"].token) == (True, "b")
 
 
+def test_a_share_is_told_by_network_time_and_media_and_its_token_is_a_note(customer: Client) -> None:
+    told = {query: customer.get(f"{SPREAD}{query}").context["root"].children[0].label for query in ("", "&media=cat-1")}
+    assert told == {
+        "": "Copied link · 3 Oct 2025, 11:00 · cat-1",
+        "&media=cat-1": "Copied link · 3 Oct 2025, 11:00",
+    }
+    branch = customer.get(f"{SPREAD}&media=cat-1&branch=b").content.decode()
+    assert '<span class="clip">X · 3 Oct 2025, 11:01</span><span class="note">b</span>' in branch
+    below = customer.get(f"{SPREAD}&branch=b", headers={"HX-Request": "true"}).content.decode()
+    assert '<span class="clip">X · 3 Oct 2025, 11:02 · cat-1</span><span class="note">c</span>' in below
+
+
 def test_each_of_its_tables_is_a_file(customer: Client) -> None:
     found = {
         name: rows(customer.get(f"{SPREAD}&format=csv&table={name}"))
@@ -108,9 +120,18 @@ def test_each_of_its_tables_is_a_file(customer: Client) -> None:
         ["x", "32", "1", "1"],
         ["link", "1", "2", "2"],
     ]
-    assert found["tree"][2] == ["b", "a", "x", "2", "1", "1", "1"]
+    assert found["tree"][2] == ["b", "a", "2025-10-03T11:01:00+02:00", "cat-1", "x", "2", "1", "1", "1"]
+    assert found["spreaders"][1] == ["a", "2025-10-03T11:00:00+02:00", "cat-1", "link", "1", "2", "3"]
     assert [len(table) for table in found.values()][1:] == [4, 3, 34, 34]
     assert sum(int(row[1]) for row in found["growth"][1:]) == 33
+
+
+def test_the_table_of_arrivals_counts_the_links_that_it_shows(customer: Client) -> None:
+    grids = [
+        customer.get(f"/hubs/acme/engagement/shared-links?period=all{query}").context["card"]["grid"]
+        for query in ("", "&via=a", "&via=a&via=", "&via=")
+    ]
+    assert [(grid.total, len(grid.rows)) for grid in grids] == [(2, 2), (1, 1), (1, 1), (0, 0)]
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,12 @@ def test_it_writes_figures(metric: str, unit: str, value: float | None, text: st
         ("visits", 700, 7, ("up", "100 times", "up from 7", "good")),
         ("visits", None, 7, ("none", "", "nothing to compare with", "calm")),
         ("bounce_rate", 0.3, 0.25, ("up", "5.0 points", "up from 25.0%", "bad")),
+        ("duration_ms", 60_000, 30_000, ("up", "100%", "up from 30\u00a0s", "good")),
     ],
 )
 def test_it_tells_a_change_in_words_and_number(metric: str, value: float, previous: float, told: tuple) -> None:
-    told_now = change(metric, "ratio" if metric == "bounce_rate" else "count", value, previous)
+    unit = {"bounce_rate": "ratio", "duration_ms": "milliseconds"}.get(metric, "count")
+    told_now = change(metric, unit, value, previous)
     assert (told_now.direction, told_now.amount, told_now.words, told_now.tone) == told
 
 

@@ -24,7 +24,7 @@ def row_of(entry: Restatement, metrics: dict[str, dict], now: datetime, zone: Zo
     """The row of a restatement, in words."""
     metric = metrics[entry.metric]
     return Row(
-        day=wording.date_range(entry.day_start, entry.day_end, zone),
+        day=wording.dated(entry.day_start.astimezone(zone), "EEE d MMM y"),
         title=metric["title"],
         old=wording.figure(entry.metric, metric["unit"], entry.old),
         new=wording.figure(entry.metric, metric["unit"], entry.new),

@@ -1,9 +1,10 @@
 """How media spread, as a page: key numbers, growth, generations, networks, spreaders, and the tree drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -24,7 +25,7 @@ from views_layer.pages.selection import INTERVALS, Choice, Selection
 from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Request, Viewer
 from views_layer.pages.whole import Found, page_of
-from views_layer.pages.wording import ABSENT_NUMBER, count, decimal, percent, time_spent, value_of
+from views_layer.pages.wording import ABSENT_NUMBER, count, decimal, percent, time_of_day, time_spent, value_of
 from views_layer.period import boundaries
 from views_layer.question import QueryError
 
@@ -61,11 +62,11 @@ NUMBERS = {
 class Leaf:
     """A node as drawn: `children` are None where they are fetched when it is opened, `more_url` leads to further ones.
 
-    `bar` is the width of the bar of its readers in percent of the root's.
+    `label` says how, when and what was shared. `bar` is the width of the bar of its readers in percent of the root's.
     """
 
     token: str
-    network: str
+    label: str
     readers: str
     size: int
     bar: str
@@ -75,6 +76,39 @@ class Leaf:
     more: str
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the label of a node is made of: the titles of the media, which it names unless all nodes are of one."""
+
+    names_media: bool
+    titles: dict[str, str]
+    now: datetime
+    zone: ZoneInfo
+
+    def label(self, node: Node) -> str:
+        """The network, the local time and the media of a share; empty for the root."""
+        if node.share is None:
+            return ""
+        told = [value_of("network", node.network), self.time(node)]
+        if self.names_media:
+            told.append(self.media(node))
+        return " · ".join(told)
+
+    def time(self, node: Node) -> str:
+        return time_of_day(moment_of(node.at), self.now, self.zone)
+
+    def media(self, node: Node) -> str:
+        return self.titles.get(node.media, node.media) if node.media else value_of("media", None)
+
+
+def _words(nodes: Iterable[Node], selection: Selection, now: datetime) -> Words:
+    """The words for some nodes, in one query."""
+    names_media = len(selection.filters.get("media", [])) != 1
+    keys = {node.media for node in nodes if node.media} if names_media else set()
+    titles = {key: str(media) for key, media in media_of(selection.hub, keys).items()}
+    return Words(names_media, titles, now, selection.zone())
+
+
 @page_of(DISSEMINATION)
 def dissemination(request: Request, viewer: Viewer, selection: Selection, now: datetime) -> Found:
     """The page, a part of its tree as a fragment, or one of its tables as CSV."""
@@ -82,7 +116,7 @@ def dissemination(request: Request, viewer: Viewer, selection: Selection, now: d
     if request.GET.get("format") == "csv":
         return _download(request.GET.get("table", ""), found, selection, now)
     if request.htmx and "branch" in request.GET:
-        return _branch(request, found.tree, viewer.url(DISSEMINATION.name), selection)
+        return _branch(request, found.tree, viewer.url(DISSEMINATION.name), selection, now)
     return "dissemination", _page(request, viewer, found, selection, now)
 
 
@@ -101,6 +135,8 @@ def _page(request: Request, viewer: Viewer, found: Spread, selection: Selection,
     start = _known_start(found)
     query = {"from": utc(moment_of(start)), "to": utc(moment_of(found.end))}
     top = tree.top()
+    listed = tree.nodes[1 : NODES_LISTED + 1]
+    words = _words([*top[:ROWS_SHOWN], *listed, *_drawn(branch, LEVELS_OPEN)], selection, now)
     return reliance(query, found.meta, viewer, selection, now) | {
         "url": url,
         "media": _media(selection, now),
@@ -116,12 +152,13 @@ def _page(request: Request, viewer: Viewer, found: Spread, selection: Selection,
         "networks": [
             _texts(row, "network") | {"label": value_of("network", row["network"])} for row in tree.networks()
         ],
-        "spreaders": [_leaf(node, tree, url, selection, 0) for node in top[:ROWS_SHOWN]],
+        "spreaders": [_leaf(node, tree, url, selection, words, 0) for node in top[:ROWS_SHOWN]],
         "spreader_count": count(len(top)),
-        "root": _leaf(branch, tree, url, selection, LEVELS_OPEN),
+        "root": _leaf(branch, tree, url, selection, words, LEVELS_OPEN),
         "is_branch": branch is not tree.root,
         "whole_url": url + selection.query(),
-        "nodes": [_row(node) for node in tree.nodes[1 : NODES_LISTED + 1]],
+        "names_media": words.names_media,
+        "nodes": [_row(node, words) for node in listed],
         "node_count": len(tree.tokens),
         "nodes_listed": NODES_LISTED,
         "csv": {name: url + selection.query(format="csv", table=name) for name in TABLES},
@@ -219,20 +256,32 @@ def _node(tree: Tree, token: str) -> Node:
     return node
 
 
-def _leaf(node: Node, tree: Tree, url: str, selection: Selection, levels: int, after: int = 0) -> Leaf:
-    """A node with its children, those with most shares below them first, for some levels down."""
-    whole = len(tree.root.readers)
+def _children(node: Node, after: int = 0) -> list[Node]:
+    """The children of a node that are shown from `after` on, those with most shares below them first."""
     children = sorted(node.children, key=lambda child: (-child.size, child.at, child.share))
-    shown = children[after : after + CHILDREN_SHOWN]
-    left = len(children) - after - len(shown)
+    return children[after : after + CHILDREN_SHOWN]
+
+
+def _drawn(node: Node, levels: int, after: int = 0) -> Iterator[Node]:
+    """A node and those that are shown below it, for some levels down."""
+    yield node
+    for child in _children(node, after) if levels > 0 else ():
+        yield from _drawn(child, levels - 1)
+
+
+def _leaf(node: Node, tree: Tree, url: str, selection: Selection, words: Words, levels: int, after: int = 0) -> Leaf:
+    """A node with its children for some levels down."""
+    whole = len(tree.root.readers)
+    shown = _children(node, after)
+    left = len(node.children) - after - len(shown)
     return Leaf(
         token=node.share or "",
-        network=value_of("network", node.network) if node.share else "",
+        label=words.label(node),
         readers=_counted_readers(len(node.readers)),
         size=node.size - 1,
         bar=f"{100 * len(node.readers) / whole:.1f}" if whole else "0",
         url=url + selection.query(branch=node.share) if node.share else url + selection.query(),
-        children=[_leaf(child, tree, url, selection, levels - 1) for child in shown] if levels > 0 else None,
+        children=[_leaf(child, tree, url, selection, words, levels - 1) for child in shown] if levels > 0 else None,
         more_url=url + selection.query(branch=node.share or "", after=str(after + CHILDREN_SHOWN)) if left > 0 else "",
         more=ngettext("%(count)s more share", "%(count)s more shares", left) % {"count": count(left)},
     )
@@ -242,18 +291,22 @@ def _counted_readers(readers: int) -> str:
     return ngettext("%(count)s reader", "%(count)s readers", readers) % {"count": count(readers)}
 
 
-def _branch(request: Request, tree: Tree, url: str, selection: Selection) -> HttpResponse:
+def _branch(request: Request, tree: Tree, url: str, selection: Selection, now: datetime) -> HttpResponse:
     """The children of a node, from `after` on, as a fragment."""
     after = request.GET.get("after", "0")
     if not (after.isascii() and after.isdecimal() and len(after) < 9):
         raise Http404(f"after {after!r} is not a whole number.")
-    leaf = _leaf(_node(tree, request.GET["branch"]), tree, url, selection, 1, int(after))
+    node = _node(tree, request.GET["branch"])
+    words = _words(_drawn(node, 1, int(after)), selection, now)
+    leaf = _leaf(node, tree, url, selection, words, 1, int(after))
     return render(request, "pages/twigs.html" if int(after) else "pages/leaves.html", {"leaf": leaf})
 
 
-def _row(node: Node) -> dict[str, Any]:
+def _row(node: Node, words: Words) -> dict[str, Any]:
     """A row of the table behind the tree."""
     return {
+        "time": words.time(node),
+        "media": words.media(node),
         "share": node.share,
         "parent": (node.parent.share if node.parent else None) or "",
         "network": value_of("network", node.network),
@@ -290,9 +343,12 @@ def _network_rows(found: Spread, selection: Selection, now: datetime) -> Iterato
 
 
 def _tree_rows(found: Spread, selection: Selection, now: datetime) -> Iterator[list]:
+    zone = selection.zone()
     yield [
         _("Shared link"),
         _("Shared by way of"),
+        _("Time"),
+        _("Media"),
         _("Network"),
         _("Generation"),
         _("Shares below"),
@@ -301,13 +357,19 @@ def _tree_rows(found: Spread, selection: Selection, now: datetime) -> Iterator[l
     ]
     for node in found.tree.nodes[1:]:
         parent = node.parent.share if node.parent else None
-        yield [node.share, parent, node.network, node.level, node.size - 1, len(node.visits), len(node.readers)]
+        yield [node.share, parent, *_shared(node, zone), node.level, node.size - 1, len(node.visits), len(node.readers)]
 
 
 def _spreader_rows(found: Spread, selection: Selection, now: datetime) -> Iterator[list]:
-    yield [_("Shared link"), _("Network"), _("Generation"), _("Shares below"), _("Readers")]
+    zone = selection.zone()
+    yield [_("Shared link"), _("Time"), _("Media"), _("Network"), _("Generation"), _("Shares below"), _("Readers")]
     for node in found.tree.top():
-        yield [node.share, node.network, node.level, node.size - 1, len(node.readers)]
+        yield [node.share, *_shared(node, zone), node.level, node.size - 1, len(node.readers)]
+
+
+def _shared(node: Node, zone: ZoneInfo) -> list[str | None]:
+    """When, what and where a node was shared first, as cells of a file."""
+    return [moment_of(node.at).astimezone(zone).isoformat(), node.media, node.network]
 
 
 TABLES = {

@@ -228,9 +228,9 @@ def facts_of(curve: Curve, zone: ZoneInfo, now: datetime) -> Facts:
     return Facts(
         title=_("Stretch by stretch") if curve.is_video else _("Page by page"),
         numbers=[
-            (_("Saw the last page"), _share(curve.finished), LAST_SEEN),
-            (_("Pages seen"), _share(curve.seen), COMPLETION),
-            (_("Pages"), count(curve.length), LENGTH),
+            (_("Saw the end") if curve.is_video else _("Saw the last page"), _share(curve.finished), LAST_SEEN),
+            (_("Seen on average") if curve.is_video else _("Pages seen"), _share(curve.seen), COMPLETION),
+            (_("Stretches of 30 s") if curve.is_video else _("Pages"), count(curve.length), LENGTH),
         ],
         columns=columns,
         rows=[_row(page, columns, curve.is_video) for page in curve.pages[:PAGES_SHOWN]],

@@ -162,10 +162,15 @@ def _row(subscription: Subscription, now: datetime) -> dict:
         "language": dict(settings.LANGUAGES).get(subscription.language, subscription.language),
         "factor": f"{subscription.factor.normalize():f}",
         "mails": [
-            {"subject": mail.subject or mail.period, "is_sent": bool(mail.sent_at), "state": _state(mail, now)}
+            {"subject": _subject(mail), "is_sent": bool(mail.sent_at), "state": _state(mail, now)}
             for mail in subscription.mails.all()[:MAILS_SHOWN]
         ],
     }
+
+
+def _subject(mail: Mail) -> str:
+    """What a mail is about, also before it has a subject."""
+    return mail.subject or (_("Request for confirmation") if mail.asks else mail.period)
 
 
 def _state(mail: Mail, now: datetime) -> str:

@@ -145,13 +145,23 @@ def grid(
     return Grid(
         columns=columns,
         rows=_rows(table, results, answer["totals"], ordered_by, metrics, selection, known),
-        total=answer["meta"]["total_rows"],
+        total=answer["meta"]["total_rows"] - _hidden(table, asked, now, selection),
         has_more=bool(answer["meta"].get("next_cursor")),
         next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
         shares_of=metrics[ordered_by]["title"].lower(),
         query=answer["query"],
         meta=answer["meta"],
     )
+
+
+def _hidden(table: Table, asked: QueryDict, now, selection: Selection) -> int:
+    """How many rows of a question the table hides: the absent value is one, or none."""
+    if not table.hides_absent or "" not in asked.getlist(table.by, [""]):
+        return 0
+    absent = asked.copy()
+    absent.pop("cursor", None)
+    absent[table.by] = ""
+    return ask(selection.hub, absent, now)["meta"]["total_rows"]
 
 
 def _next_query(selection: Selection, order: str, cursor: str | None) -> str:

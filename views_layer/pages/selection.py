@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Hub
-from views_layer.pages.wording import DIMENSION_TITLES, dated, dimension_title, value_of
+from views_layer.pages.wording import DIMENSION_TITLES, dated, days_between, dimension_title, value_of
 from views_layer.question import FIRST_YEAR, LAST_YEAR, QueryError, read_zone
 
 PERIODS = {
@@ -199,9 +199,12 @@ class Selection:
     def period_label(self, now: datetime) -> str:
         if not self.has_dates:
             return str(PERIODS.get(self.period, self.period))
-        end = self.state.get("to", "")
-        first = self._shown(self.state.get("from", ""), now)
-        last = self._shown(end if self._local(end) else self.last_day(), now)
+        start, end = self.state.get("from", ""), self.state.get("to", "")
+        ends = (start, end if self._local(end) else self.last_day())
+        days = [_day(text) for text in ends]
+        if days[0] and days[1] and days[0] < days[1]:
+            return days_between(days[0], days[1])
+        first, last = (self._shown(text, now) for text in ends)
         return first if first == last else f"{first} – {last}"
 
     def _shown(self, end: str, now: datetime) -> str:
@@ -209,11 +212,8 @@ class Selection:
         if local := self._local(end):
             is_of_this_year = local.year == now.astimezone(local.tzinfo).year
             return dated(local, "d MMM, HH:mm" if is_of_this_year else "d MMM y, HH:mm")
-        try:
-            day = _date(end)
-        except ValueError:
-            return end
-        return dated(day, "d MMM y") if FIRST_YEAR <= day.year <= LAST_YEAR else end
+        day = _day(end)
+        return dated(day, "d MMM y") if day else end
 
     def _local(self, text: str) -> datetime | None:
         """An instant in the zone of the page, as which it counts without an offset; None for a day, and for what is neither."""
@@ -244,12 +244,10 @@ class Selection:
     @property
     def dates_problem(self) -> str:
         """What is wrong with own dates whose first is after their last; empty where nothing is."""
-        days = {"first": self.first_day(), "last": self.last_day()}
-        try:
-            if _date(days["first"]) <= _date(days["last"]):
-                return ""
-        except ValueError:
+        first, last = _day(self.first_day()), _day(self.last_day())
+        if not first or not last or first <= last:
             return ""
+        days = {"first": dated(first, "d MMM y"), "last": dated(last, "d MMM y")}
         return gettext("The first day, %(first)s, is after the last, %(last)s: choose another of the two.") % days
 
     def period_choices(self) -> list[Choice]:
@@ -307,6 +305,15 @@ def with_half_open_dates(parameters: QueryDict) -> QueryDict | None:
     except ValueError:
         changed["to"] = last
     return changed
+
+
+def _day(text: str) -> date | None:
+    """The day that an ISO date says; None for what is no date, or one of a year that no question may be about."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 def _date(text: str) -> date:

@@ -31,7 +31,7 @@ from views_layer.pages.panels import CONSULTATION, MEDIA, RESTATEMENTS, Panel
 from views_layer.pages.reading import Curve, curve_of, facts_of
 from views_layer.pages.reading import download as download_curve
 from views_layer.pages.rows import grid as grid_of
-from views_layer.pages.selection import Selection, with_half_open_dates
+from views_layer.pages.selection import DEFAULTS, Selection, with_half_open_dates
 from views_layer.pages.trust import reliance
 from views_layer.pages.viewer import Place, Request, Viewer, for_viewer
 from views_layer.pages.way import WAY
@@ -266,12 +266,23 @@ def _card(table, place, viewer, selection, request, now, limit, asked_for=False)
     return card
 
 
+def _robots(selection: Selection, now) -> str:
+    """The page with robots, where they are all that there is to see; else empty."""
+    if selection.robots != DEFAULTS["robots"]:
+        return ""
+    asked = selection.asked(["events"], now)
+    asked["robots"] = "only"
+    return selection.query(robots="include") if ask(selection.hub, asked, now)["totals"]["events"] else ""
+
+
 def _emptiness(request: Request, selection: Selection, now) -> dict:
     """Why there is nothing to see: no event ever, or none that passes the period, the filters and the robots."""
     everything = Selection(selection.hub, type(request.GET)("period=all&robots=include"), "events", selection.forced)
-    ever = ask(selection.hub, everything.asked(["events"], now), now)["totals"]["events"]
+    ever = ask(selection.hub, everything.asked(["events"], now), now)
     return {
-        "has_events": bool(ever),
+        "has_events": bool(ever["totals"]["events"]),
+        "robots": _robots(selection, now),
+        "first_at": instant(ever["query"]["from"]).astimezone(selection.zone()),
         "all_time": selection.query(period="all", from_=None, to=None, interval=None),
         "collector": request.build_absolute_uri("/api/events"),
         "tracker": request.build_absolute_uri("/tracker.js"),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as lazy
 from views_layer.ask import metric_catalogue
 
 ABSENT_NUMBER = "–"
+NO_BREAK_SPACE = "\u00a0"
 PERCENTAGES = {"bounce_rate"}
 BETTER_LOWER = {"bounce_rate"}
 
@@ -179,7 +180,7 @@ class Change:
 
 def change(metric: str, unit: str, value: float | None, previous: float | None) -> Change:
     """The change of `metric` from `previous` to `value`, in words and number."""
-    before = figure(metric, unit, previous)
+    before = figure(metric, unit, previous).replace(" ", NO_BREAK_SPACE)
     if value is None or previous is None:
         return Change("none", "", _("nothing to compare with"), "calm")
     if value == previous:
@@ -275,6 +276,11 @@ def date_range(start: datetime, end: datetime, zone: zoneinfo.ZoneInfo) -> str:
         last = datetime.fromtimestamp(last.timestamp() - 1, zone)
     if first.date() == last.date():
         return dated(first, "EEEE d MMMM y")
+    return days_between(first, last)
+
+
+def days_between(first: date, last: date) -> str:
+    """Two days, both included, with the month and the year once where they are the same."""
     if first.year != last.year:
         return f"{dated(first, 'd MMM y')} – {dated(last, 'd MMM y')}"
     if first.month != last.month:
