@@ -59,7 +59,7 @@ def test_the_earliest_day_is_asked_for_once_an_epoch(acme: Hub, admin_client: Cl
 def test_a_page_whose_rows_are_gone_again_and_again_says_so_and_comes_back(
     acme: Hub, admin_client: Client, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    def gone(_moment: object) -> None:
+    def gone(_moment: object, **_how: bool) -> None:
         raise RowsGone("Epoch 9 was published while epoch 1 was read; read again.")
 
     with monkeypatch.context() as publishing:
