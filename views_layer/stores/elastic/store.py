@@ -11,10 +11,10 @@ birth: it gets another birth, with no rows, and the old generation goes. Readers
 import logging
 import secrets
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from elasticsearch_dsl import Q, Search
@@ -34,7 +34,7 @@ from views_layer.stores.elastic.server import Asked, Server
 logger = logging.getLogger(__name__)
 
 SENT_TOGETHER = 2
-"""Requests at a time: the server works on one while the next is on its way."""
+"""Requests at a time: the server works on one while the next is on its way, and one more is made."""
 FETCHED_AT_ONCE = 500
 _BUCKET = ("grain", "start", "end")
 
@@ -55,16 +55,19 @@ class ElasticViewStore(ViewStore):
 
     def write(self, version: int, rows: Iterable[ViewRow]) -> int:
         written, generation = 0, self._current()
+        under_way: deque[Future[int]] = deque()
         with ThreadPoolExecutor(SENT_TOGETHER) as pool:
-            for together in batches(parts(iter(rows)), SENT_TOGETHER):
-                for name in sorted({generation.index_at(row.start) for part in together for row in part}):
+            for part in parts(iter(rows)):
+                for name in sorted({generation.index_at(row.start) for row in part}):
                     generation.make_index(name)
                     generation.will_write(version, name)
-                actions = [
-                    [row_creation(generation.index_at(row.start), version, row) for row in part] for part in together
-                ]
-                generation.created[version] += sum(pool.map(partial(send, self._server), actions))
-                written += sum(map(len, together))
+                actions = [row_creation(generation.index_at(row.start), version, row) for row in part]
+                under_way.append(pool.submit(send, self._server, actions))
+                written += len(part)
+                if len(under_way) > SENT_TOGETHER:
+                    generation.created[version] += under_way.popleft().result()
+            while under_way:
+                generation.created[version] += under_way.popleft().result()
         return written
 
     def addresses(
