@@ -134,7 +134,7 @@ class QueuePublisher(Companion):
             self.once()
 
     def once(self) -> None:
-        body = json.loads(next(self._bodies))
+        body = next(self._bodies)
         while not self._publisher.publish(body):
             time.sleep(BETWEEN_S)
         self.accepted += MESSAGE_EVENTS

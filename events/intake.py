@@ -26,9 +26,9 @@ from events.signals import appended
 from events.stamper import Stamper
 
 TRIES = 5
+"""How often a batch is stamped and written where other writers are faster."""
 SLOW_FROM = 1_000
 """Events from which on an append that took too long is tried in halves; with fewer it is not their number."""
-"""How often a batch is stamped and written where other writers are faster."""
 
 
 @dataclass(slots=True)
@@ -125,9 +125,9 @@ class Intake:
         for tries_left in reversed(range(TRIES)):
             try:
                 return self._write(batches)
-            except WriterFenced as fenced:
+            except WriterFenced:
                 self._stamper.clear()
-                if not tries_left or isinstance(fenced, AppendTooSlow):
+                if not tries_left:
                     raise
             except BaseException:
                 self._stamper.clear()

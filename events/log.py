@@ -103,7 +103,7 @@ class WriterFenced(LogBusy):
     """Another writer took the sequence or a number first; nothing was written, and the caller may try again."""
 
 
-class AppendTooSlow(WriterFenced):
+class AppendTooSlow(LogBusy):
     """An append outlasted the time that a writer has for one; nothing was written. Fewer events at a time may do."""
 
 

@@ -21,6 +21,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from aggregations.event import Event, decode_events, encode_events
 from aggregations.rollups import HOUR_MS
 from events import models
+from events.connections import renew
 from events.exclusive import shut_out_others
 from events.journal import empty_journal
 from events.log import (
@@ -348,8 +349,7 @@ class OrmEventLog(EventLog):
                 yield OrmLogWriter(partition)
                 committing = connections[ALIAS].connection
         except (OperationalError, InterfaceError) as error:
-            if not connections[ALIAS].in_atomic_block:
-                connections[ALIAS].close_if_unusable_or_obsolete()  # a server that was restarted broke it
+            renew()  # a server that was restarted broke it
             if _is_broken(committing):
                 raise LogUnsure(
                     f"The event log went away while it was written ({error}); whether it was is unknown. Send the events again"

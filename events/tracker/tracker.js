@@ -269,12 +269,12 @@
   // The page: a video that reads itself, input, leaving, coming back
 
   const guard = (run) => (...given) => {
-      try {
-        return run(...given);
-      } catch (error) {
-        console.warn("affluence", error); // the page itself is never disturbed
-      }
-    };
+    try {
+      return run(...given);
+    } catch (error) {
+      console.warn("affluence", error); // the page itself is never disturbed
+    }
+  };
 
   const listen = (types, run) =>
     types.split(" ").forEach((type) => addEventListener(type, guard(run), true));

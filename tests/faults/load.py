@@ -5,6 +5,7 @@ broker does not confirm is published again likewise. So every event that was sen
 was first accepted, or to come there from the queue.
 """
 
+import json
 import queue
 import random
 import threading
@@ -192,7 +193,7 @@ class Load:
                 self.open -= 1
 
     def _is_confirmed(self, request: Request, publisher: Publisher) -> bool:
-        is_confirmed = publisher.publish({"events": request.events})
+        is_confirmed = publisher.publish(json.dumps({"events": request.events}).encode())
         with self._lock:
             self.tally.confirmed += is_confirmed
             self.tally.unconfirmed += not is_confirmed

@@ -1,8 +1,6 @@
 """A publisher to the queue of the AMQP intake, as a customer's would be: what is not confirmed is published again."""
 
-import json
 from contextlib import suppress
-from typing import Any
 
 import amqp
 from kombu import Connection
@@ -19,10 +17,10 @@ class Publisher:
         self._broker = Connection(url, connect_timeout=5)
         self._connection: amqp.Connection | None = None
 
-    def publish(self, body: dict[str, Any]) -> bool:
+    def publish(self, content: bytes) -> bool:
         """Whether the broker has confirmed a message; one that it has not may be in the queue nevertheless."""
         try:
-            message = amqp.Message(json.dumps(body).encode(), delivery_mode=2)
+            message = amqp.Message(content, delivery_mode=2)
             self._channel().basic_publish_confirm(message, routing_key=QUEUE, confirm_timeout=CONFIRMED_WITHIN_S)
         except (OSError, OperationalError, amqp.AMQPError):
             self._close()

@@ -198,9 +198,7 @@ def confirm(request: HttpRequest, asked: str) -> HttpResponse:
         raise Http404(_("This link has ended, or never was one. Who entered your address can send it again."))
     if request.method == "POST":
         confirmation.confirm(subscription, now)
-    with translation.override(subscription.language):
-        context = {"subscription": subscription, "title": KINDS[subscription.kind], "hub": subscription.hub}
-        return render(request, "pages/confirm.html", context)
+    return _answered(request, subscription, "pages/confirm.html")
 
 
 @csrf_exempt
@@ -217,6 +215,11 @@ def unsubscribe(request: HttpRequest, leaving: str) -> HttpResponse:
             ended_at=Coalesce("ended_at", timezone.now()), is_unsubscribed=True
         )
         subscription.refresh_from_db()
+    return _answered(request, subscription, "pages/unsubscribe.html")
+
+
+def _answered(request: HttpRequest, subscription: Subscription, template: str) -> HttpResponse:
+    """A page for whoever gets the mails, in their language."""
     with translation.override(subscription.language):
         context = {"subscription": subscription, "title": KINDS[subscription.kind], "hub": subscription.hub}
-        return render(request, "pages/unsubscribe.html", context)
+        return render(request, template, context)

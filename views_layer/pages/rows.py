@@ -145,7 +145,7 @@ def grid(
     return Grid(
         columns=columns,
         rows=_rows(table, results, answer["totals"], ordered_by, metrics, selection, known),
-        total=answer["meta"]["total_rows"] - _hidden(table, asked, now, selection),
+        total=answer["meta"]["total_rows"] - _hidden(table, answer, asked, now, selection),
         has_more=bool(answer["meta"].get("next_cursor")),
         next_query=_next_query(selection, order, answer["meta"].get("next_cursor")),
         shares_of=metrics[ordered_by]["title"].lower(),
@@ -154,10 +154,12 @@ def grid(
     )
 
 
-def _hidden(table: Table, asked: QueryDict, now, selection: Selection) -> int:
-    """How many rows of a question the table hides: the absent value is one, or none."""
+def _hidden(table: Table, answer: dict, asked: QueryDict, now, selection: Selection) -> int:
+    """How many rows of a question the table hides: the absent value is one, or none. It is asked for where pages are many."""
     if not table.hides_absent or "" not in asked.getlist(table.by, [""]):
         return 0
+    if "cursor" not in asked and not answer["meta"].get("next_cursor"):
+        return sum(row[table.by] is None for row in answer["results"])
     absent = asked.copy()
     absent.pop("cursor", None)
     absent[table.by] = ""
